@@ -1,0 +1,113 @@
+"""What a coordinator may ask of the timestamp oracle, whether it is embedded or a service.
+
+The rules behind each call are those of docs/protocol.md; [R2], [R4] and [R5] are its names for them.
+Every method that may wait takes `timeout_s` and raises `TsoTimeout` when it passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from tso.types import Begun, Orphan, Outcome, ShardName, Timestamp, TsoStatistics
+
+
+class Tso(Protocol):
+    @property
+    def epoch(self) -> int:
+        """The leader's epoch: it names the view through which commit records are written."""
+        ...
+
+    async def begin(self) -> Begun:
+        """Start a transaction: a fresh `start_ts`, registered as active until `end` or `end_commit`."""
+        ...
+
+    async def read_ts(self, start_ts: Timestamp) -> Timestamp:
+        """Take a snapshot for an active transaction. Called again (READ COMMITTED) it replaces the last one."""
+        ...
+
+    async def wait_barrier(
+        self, shards: Collection[ShardName], read_ts: Timestamp, timeout_s: float
+    ) -> None:
+        """[R2] Wait until no commit with `commit_ts < read_ts` is outstanding on any of `shards`."""
+        ...
+
+    async def begin_commit(
+        self,
+        start_ts: Timestamp,
+        participants: tuple[ShardName, ...],
+        dependencies: Collection[Timestamp] | None,
+        inserted: Collection[ShardName],
+        timeout_s: float,
+    ) -> Timestamp | None:
+        """[R4] Wait for the dependencies, then take `commit_ts` and keep the commit as outstanding.
+
+        `dependencies` are the writers whose versions this transaction replaced. None: not fetched yet; the
+        answer is then None when they are needed, that is when a cross-shard commit is outstanding on a
+        participant. `inserted` are the shards into which the transaction inserted rows: it depends on all
+        undecided cross-shard commits there, for the unique keys they may have freed.
+
+        Raises DependencyRolledBack, or TransactionUnknown when `start_ts` is not active in this epoch
+        (the oracle was restarted, or the coordinator's session was lost).
+        """
+        ...
+
+    async def decide(self, start_ts: Timestamp, outcome: Outcome) -> None:
+        """The outcome is known, but the commit stays outstanding (an undo is still to come)."""
+        ...
+
+    async def end_commit(self, start_ts: Timestamp, outcome: Outcome) -> None:
+        """No longer outstanding. After a rollback the counter of every participant goes up. Idempotent."""
+        ...
+
+    async def end(self, start_ts: Timestamp) -> None:
+        """The transaction ended without a commit. Idempotent."""
+        ...
+
+    def read_token_nowait(self, shard: ShardName) -> int | None:
+        """[R5] The shard's rollback counter; None: not known here without a round trip, use `read_token`."""
+        ...
+
+    async def read_token(self, shard: ShardName) -> int: ...
+
+    def validate_read_nowait(self, shard: ShardName, token: int) -> bool | None:
+        """[R5] True: the read that began at `token` stands. False: read again. None: use `validate_read`."""
+        ...
+
+    async def validate_read(self, shard: ShardName, token: int, timeout_s: float) -> bool:
+        """[R5] Wait until the cross-shard commits outstanding now on the shard are decided.
+
+        True when none of them was rolled back and the counter still is `token`.
+        """
+        ...
+
+    def quiet(
+        self, start_ts: Timestamp, shards: Collection[ShardName], timeout_s: float
+    ) -> AbstractAsyncContextManager[Timestamp]:
+        """A quiet snapshot: hold back `begin_commit` on `shards`, let the outstanding commits end, take `read_ts`.
+
+        The caller opens its views inside the block. Commits are held for 50 ms at most; leaving a block
+        that was let go early raises QuietExpired (the views may not be quiet: begin again).
+        """
+        ...
+
+    async def adopt(
+        self, start_ts: Timestamp, commit_ts: Timestamp, participants: tuple[ShardName, ...]
+    ) -> None:
+        """Make an undecided commit found on a shard (after a restart) outstanding again, as an orphan."""
+        ...
+
+    async def next_orphan(self) -> Orphan:
+        """Wait for the next outstanding commit without a coordinator. Each is handed out once."""
+        ...
+
+    async def orphan(self, start_ts: Timestamp) -> None:
+        """Give an outstanding commit to the janitor: its coordinator could not learn or carry out the outcome in time."""
+        ...
+
+    async def safe_point(self, retention_ms: int) -> Timestamp:
+        """min(floor of every active transaction, every read_ts in use, now - retention)."""
+        ...
+
+    async def statistics(self) -> TsoStatistics: ...

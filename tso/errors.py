@@ -1,0 +1,29 @@
+"""The oracle's errors. `retry_safe`: whether the same transaction may be run again without harm."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TsoError(Exception):
+    retry_safe: ClassVar[bool] = True
+
+
+class TsoTimeout(TsoError):
+    """A wait at the oracle passed its deadline."""
+
+
+class TsoUnavailable(TsoError):
+    """No oracle can be reached, or it cannot persist its upper bound."""
+
+
+class DependencyRolledBack(TsoError):
+    """A transaction whose rows this one replaced was rolled back, so this one must be too."""
+
+
+class TransactionUnknown(TsoError):
+    """The `start_ts` is not active at this oracle: it belongs to an older epoch or to a lost session."""
+
+
+class QuietExpired(TsoError):
+    """The bound on a quiet snapshot passed before all of its views were open."""
