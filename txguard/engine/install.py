@@ -1,0 +1,134 @@
+"""The `_txguard` database that every shard holds, and the epoch views that fence old leaders.
+
+Owns: the definitions of `txn`, `txn_lock`, `managed` and `rollback_counter` (docs/protocol.md, "What is stored on a
+shard"), and the views `commit_<epoch>` ("Fencing"). Everything here may be run again at any time: a crash between
+two statements leaves a part of it, which the next run completes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from txguard.engine.shard import Connection
+
+DATABASE: Final = "_txguard"
+
+_OPTIONS: Final = "ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
+
+_TABLES: Final = (
+    # One commit record per transaction and participant, written once: C, or R for a tombstone.
+    f"""CREATE TABLE IF NOT EXISTS `{DATABASE}`.`txn` (
+  `start_ts` BIGINT UNSIGNED NOT NULL,
+  `commit_ts` BIGINT UNSIGNED NOT NULL,
+  `state` CHAR(1) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `participants` VARCHAR(2048) NULL,
+  PRIMARY KEY (`start_ts`),
+  KEY `commit_ts` (`commit_ts`)
+) {_OPTIONS}""",
+    # One row per cross-shard transaction that is not known here to be decided.
+    f"""CREATE TABLE IF NOT EXISTS `{DATABASE}`.`txn_lock` (
+  `start_ts` BIGINT UNSIGNED NOT NULL,
+  `commit_ts` BIGINT UNSIGNED NOT NULL,
+  `participants` VARCHAR(2048) NOT NULL,
+  `created_at` TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
+  PRIMARY KEY (`start_ts`)
+) {_OPTIONS}""",
+    # Every table that has a history, from before its triggers exist until after they are gone.
+    f"""CREATE TABLE IF NOT EXISTS `{DATABASE}`.`managed` (
+  `table_schema` VARCHAR(64) NOT NULL,
+  `table_name` VARCHAR(64) NOT NULL,
+  `history_name` VARCHAR(64) NOT NULL,
+  `definition` TEXT NOT NULL,
+  PRIMARY KEY (`table_schema`, `table_name`),
+  UNIQUE KEY `history_name` (`history_name`)
+) {_OPTIONS}""",
+    # One row: how many transactions have been undone here ([R5] through a remote oracle).
+    f"""CREATE TABLE IF NOT EXISTS `{DATABASE}`.`rollback_counter` (
+  `id` TINYINT UNSIGNED NOT NULL,
+  `n` BIGINT UNSIGNED NOT NULL,
+  PRIMARY KEY (`id`)
+) {_OPTIONS}""",
+)
+
+INSTALL_STATEMENTS: Final = (
+    f"CREATE DATABASE IF NOT EXISTS `{DATABASE}` DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+    *_TABLES,
+    f"INSERT IGNORE INTO `{DATABASE}`.`rollback_counter` (`id`, `n`) VALUES (1, 0)",
+)
+
+_EPOCH_LOCK: Final = "_txguard.epoch"
+_EPOCH_LOCK_WAIT_S: Final = 10
+_EPOCH_VIEW: Final = re.compile(r"commit_([0-9]+)")
+
+
+class NewerEpoch(Exception):
+    """A leader with a later epoch has already fenced this shard: the caller is no longer the leader."""
+
+
+class EpochLockBusy(Exception):
+    """Another process is creating an epoch view on this shard right now; try again."""
+
+
+async def install(connection: Connection, timeout_s: float | None = None) -> None:
+    """Create what is missing of the `_txguard` database. Idempotent."""
+    await connection.run(INSTALL_STATEMENTS, timeout_s)
+
+
+def epoch_view_name(epoch: int) -> str:
+    return f"commit_{epoch}"
+
+
+def epoch_view(epoch: int) -> str:
+    """The quoted name under which a coordinator of this epoch inserts its commit records."""
+    return f"`{DATABASE}`.`{epoch_view_name(epoch)}`"
+
+
+def create_epoch_view_statement(epoch: int) -> str:
+    """The view inserts into `txn` as its invoker: its only purpose is to have a name that can be dropped."""
+    return (
+        f"CREATE OR REPLACE ALGORITHM=MERGE SQL SECURITY INVOKER VIEW {epoch_view(epoch)} AS "
+        f"SELECT `start_ts`, `commit_ts`, `state`, `participants` FROM `{DATABASE}`.`txn`"
+    )
+
+
+async def list_epoch_views(connection: Connection, timeout_s: float | None = None) -> list[int]:
+    """The epochs that have a view on this shard, ascending."""
+    query = f"SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = '{DATABASE}'"
+    [views] = await connection.run([query], timeout_s)
+    names = (_EPOCH_VIEW.fullmatch(_text(name)) for (name,) in views.rows)
+    return sorted(int(name[1]) for name in names if name is not None)
+
+
+async def create_epoch_view(connection: Connection, epoch: int, timeout_s: float | None = None) -> None:
+    """Open this shard for the leader of `epoch`. Idempotent. Raises NewerEpoch when a later leader was here.
+
+    The named lock makes look and creation one step: a leader that was overtaken in between would otherwise
+    create its view after the new leader listed the old ones, and commit through it unfenced.
+    """
+    [taken] = await connection.run([f"SELECT GET_LOCK('{_EPOCH_LOCK}', {_EPOCH_LOCK_WAIT_S})"], timeout_s)
+    if int(taken.rows[0][0] or 0) != 1:
+        raise EpochLockBusy("another leader is opening this shard")
+    try:
+        views = await list_epoch_views(connection, timeout_s)
+        if views and views[-1] > epoch:
+            raise NewerEpoch(f"epoch {epoch} has been superseded by {views[-1]}")
+        if epoch not in views:
+            await connection.run([create_epoch_view_statement(epoch)], timeout_s)
+    finally:
+        if not connection.closed:
+            await connection.run([f"DO RELEASE_LOCK('{_EPOCH_LOCK}')"], timeout_s)
+
+
+async def drop_older_epoch_views(connection: Connection, epoch: int, timeout_s: float | None = None) -> None:
+    """Fence every earlier leader: afterwards no record of theirs can be inserted here, nor is one half-way in.
+
+    DROP VIEW waits for the local transactions that have used the view. Call after `create_epoch_view`.
+    """
+    older = [epoch_view(old) for old in await list_epoch_views(connection, timeout_s) if old < epoch]
+    if older:
+        await connection.run([f"DROP VIEW IF EXISTS {', '.join(older)}"], timeout_s)
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
