@@ -1,0 +1,109 @@
+"""Packet framing: four bytes of header, payloads of 16 MiB and more in several packets, sequence ids.
+
+Owns `frame`, `renumber` and the incremental `PacketReader`. The rule: a payload is cut into packets of 0xFFFFFF bytes and ends
+with the first shorter one, which may be empty; sequence ids count up from the command's 0, modulo 256
+("MySQL Packets").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from proxy.errors import MalformedPacket, PacketTooLarge
+
+HEADER_BYTES = 4
+MAX_PAYLOAD_BYTES = 0xFFFFFF
+
+
+def frame(payload: bytes, sequence: int = 0) -> bytes:
+    """One payload as it goes over the socket, its first packet numbered `sequence`."""
+    size = len(payload)
+    if size < MAX_PAYLOAD_BYTES:
+        return (size | sequence << 24).to_bytes(4, "little") + payload
+    parts: list[bytes] = []
+    for start in range(0, size + 1, MAX_PAYLOAD_BYTES):
+        piece = payload[start : start + MAX_PAYLOAD_BYTES]
+        parts += ((len(piece) | sequence << 24).to_bytes(4, "little"), piece)
+        sequence = sequence + 1 & 0xFF
+    return b"".join(parts)
+
+
+def packet_count(payload: bytes) -> int:
+    """How many packets `frame` makes of it."""
+    return len(payload) // MAX_PAYLOAD_BYTES + 1
+
+
+def frame_all(payloads: Iterable[bytes], sequence: int = 1) -> tuple[bytes, int]:
+    """Payloads one after the other as one string, and the sequence id that comes next."""
+    parts: list[bytes] = []
+    for payload in payloads:
+        parts.append(frame(payload, sequence))
+        sequence = sequence + packet_count(payload) & 0xFF
+    return b"".join(parts), sequence
+
+
+class Packet(NamedTuple):
+    payload: bytes
+    sequence: int
+    """The id of the last packet it came in: an answer begins with the next one."""
+
+
+class PacketReader:
+    """Cuts a byte stream into payloads.
+
+    `feed` what the socket gave, then call `next_packet` until it returns None. The first packet of every command must
+    be numbered `expected`; the caller sets it (0 for a command, counting on during a handshake). After an
+    error the stream cannot be trusted: close it.
+    """
+
+    __slots__ = ("_buffer", "expected", "max_bytes")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._buffer = bytearray()
+        self.max_bytes = max_bytes
+        self.expected = 0
+
+    def __len__(self) -> int:
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> None:
+        self._buffer += data
+
+    def next_packet(self) -> Packet | None:
+        """The next whole payload; None: not all of it is here yet. Checks size and order before it waits."""
+        buffer = self._buffer
+        position, total, expected = 0, 0, self.expected
+        while True:
+            if len(buffer) < position + HEADER_BYTES:
+                return None
+            length = int.from_bytes(buffer[position : position + 3], "little")
+            sequence = buffer[position + 3]
+            if sequence != expected:
+                raise MalformedPacket(f"packet is numbered {sequence}, expected {expected}")
+            total += length
+            if total > self.max_bytes:
+                raise PacketTooLarge(f"packet is larger than max_packet_bytes ({self.max_bytes} bytes)")
+            position += HEADER_BYTES + length
+            if length < MAX_PAYLOAD_BYTES:
+                break
+            expected = expected + 1 & 0xFF
+        if len(buffer) < position:
+            return None
+        payload = self._join(position, total)
+        del buffer[:position]
+        return Packet(payload, sequence)
+
+    def _join(self, end: int, total: int) -> bytes:
+        if end == total + HEADER_BYTES:
+            return bytes(self._buffer[HEADER_BYTES:end])
+        step = HEADER_BYTES + MAX_PAYLOAD_BYTES
+        return b"".join(
+            bytes(self._buffer[p + HEADER_BYTES : min(p + step, end)]) for p in range(0, end, step)
+        )
+
+    def take_rest(self) -> bytes:
+        """What has come but is not cut yet: the beginning of a TLS handshake, for one."""
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        return rest
