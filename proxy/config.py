@@ -183,7 +183,7 @@ class EngineConfig(_Section):
 
 
 class TableConfig(_Section):
-    """[[tables]]: where a table created later goes, in place of the rule (hash of the first primary-key column)."""
+    """[[tables]]: where a table created later goes, in place of the rule (hash of its first key column)."""
 
     name: Annotated[str, Field(pattern=r"^[^.]+\.[^.]+$")]
     """database.table"""
@@ -266,7 +266,7 @@ def load(path: Path | str) -> Config:
 
 
 def loads(text: str, *, source: Path) -> Config:
-    """Like `load`, for a text that is already here; `source` names it in errors and anchors relative paths."""
+    """Like `load`, for a text that is already here; `source` names it in errors and anchors its paths."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
