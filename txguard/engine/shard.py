@@ -6,7 +6,8 @@ of one packet stop at the first that fails, as MySQL's do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,6 +50,10 @@ class Reply(Protocol):
     @property
     def affected_rows(self) -> int: ...
 
+    async def drain(self) -> None:
+        """Read and forget what a streamed reply still has to come, so that its connection is free again."""
+        ...
+
 
 class Connection(Protocol):
     @property
@@ -79,3 +84,16 @@ class Shard(Protocol):
     def release(self, connection: Connection) -> None:
         """Give back a connection with no open transaction; a closed one is forgotten."""
         ...
+
+
+@asynccontextmanager
+async def borrow(shard: Shard, timeout_s: float) -> AsyncIterator[Connection]:
+    """A connection for control statements. After any failure it is dropped: a local transaction may be open on it."""
+    connection = await shard.acquire(timeout_s)
+    try:
+        yield connection
+    except BaseException:
+        connection.abort()
+        raise
+    finally:
+        shard.release(connection)

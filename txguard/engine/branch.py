@@ -1,0 +1,102 @@
+"""A branch: one transaction's local transaction on one shard, and the SQL that opens and ends it.
+
+Owns the session variables that the triggers read (docs/protocol.md, "What is stored on a shard") and the order in
+which they are set: a branch that only reads sets none, so its connection stays refused for writes.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tso.types import ShardName, Timestamp
+from txguard.engine import failpoints
+from txguard.engine.shard import Connection, Reply, Rows
+
+CLEAR_VARIABLES = "SET @txg_start_ts=NULL"
+
+
+class Isolation(enum.Enum):
+    READ_COMMITTED = "READ-COMMITTED"
+    REPEATABLE_READ = "REPEATABLE-READ"
+    """Snapshot isolation: the default."""
+
+
+class RelayConnection(Connection, Protocol):
+    """A connection that can carry a client's statement behind the engine's control statements."""
+
+    async def relay(
+        self, prefix: Sequence[str], statement: Any, timeout_s: float | None
+    ) -> tuple[list[Rows], Reply]:
+        """Send both in one write; answer one Rows per prefix statement and the client's reply, undecoded.
+
+        Raises ShardError when the prefix fails (the statement has then not run) and ConnectionLost.
+        """
+        ...
+
+
+class Connections(Protocol):
+    """Where a transaction gets its connections; the session's own settings are already applied to them."""
+
+    async def acquire(self, shard: ShardName, timeout_s: float) -> RelayConnection: ...
+
+    def release(self, shard: ShardName, connection: RelayConnection) -> None: ...
+
+
+@dataclass(slots=True)
+class Branch:
+    shard: ShardName
+    connection: RelayConnection
+    opened: bool = False
+    """START TRANSACTION has been sent."""
+    variables_set: bool = False
+    view_open: bool = False
+    too_new: tuple[Timestamp, ...] = ()
+    """X of [R3], as the open view has it."""
+    wrote: bool = False
+    inserted: bool = False
+    savepoints: list[str] = field(default_factory=list)
+    """Those of the client that were set while this branch was open, oldest first."""
+    view_depth: int = 0
+    """How many of `savepoints` were set when the view was opened."""
+
+
+def start_statements(isolation: Isolation, *, with_view: bool) -> list[str]:
+    if isolation is Isolation.READ_COMMITTED:
+        return ["SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"]
+    return ["START TRANSACTION WITH CONSISTENT SNAPSHOT" if with_view else "START TRANSACTION"]
+
+
+def set_variables(
+    start_ts: Timestamp, floor: Timestamp, read_ts: Timestamp | None, too_new: Sequence[Timestamp]
+) -> str:
+    """Everything that the triggers read, in one statement."""
+    if failpoints.active("without_R1"):
+        read_ts = None
+    return (
+        f"SET @txg_start_ts={start_ts},@txg_floor={floor},"
+        f"@txg_read_ts={'NULL' if read_ts is None else read_ts},@txg_too_new={1 if too_new else 'NULL'},@txg_deps=NULL"
+    )
+
+
+def set_snapshot(read_ts: Timestamp, too_new: Sequence[Timestamp]) -> str:
+    """The snapshot came after the first write: the list of replaced writers must be kept."""
+    read = "NULL" if failpoints.active("without_R1") else str(read_ts)
+    return f"SET @txg_read_ts={read},@txg_too_new={1 if too_new else 'NULL'}"
+
+
+def too_new_query(read_ts: Timestamp) -> str:
+    """X of [R3]: what the view holds that the snapshot does not.
+
+    Records in state R are left out: an undo and its record's turning to R are one local transaction, so no
+    view shows rows of a writer whose record it shows as rolled back.
+    """
+    return f"SELECT start_ts FROM _txguard.txn WHERE commit_ts > {read_ts} AND state = 'C'"
+
+
+def parse_too_new(rows: Rows) -> tuple[Timestamp, ...]:
+    if failpoints.active("without_R3"):
+        return ()
+    return tuple(Timestamp(int(row[0])) for row in rows.rows if row[0] is not None)

@@ -1,0 +1,123 @@
+"""Cleaning: lock records of decided commits, and commit records and history behind the safe point.
+
+The rule: a cross-shard record goes only when every shard has answered that it holds no lock record of that
+transaction; otherwise a participant that was down all the while would find no record of the outcome on its return
+and roll its part back. Everything is deleted in small batches under READ COMMITTED, which takes no gap locks.
+Source: docs/protocol.md, "Cleaning".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import logging
+from collections.abc import Mapping, Sequence
+
+from tso.api import Tso
+from tso.errors import TsoError
+from tso.types import ShardName, Timestamp
+from txguard.engine import failpoints
+from txguard.engine.concurrent import settle
+from txguard.engine.managed import list_managed
+from txguard.engine.resolve import RETRYABLE, delete_locks
+from txguard.engine.settings import EngineSettings
+from txguard.engine.shard import Shard, borrow
+from txguard.engine.undo import clean_statements
+
+log = logging.getLogger(__name__)
+
+MOST_PENDING = 100_000
+"""Lock records waiting to be deleted on a shard that is down; what is forgotten beyond it the janitor finds."""
+
+READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
+
+
+class Cleaner:
+    def __init__(self, shards: Mapping[ShardName, Shard], tso: Tso, settings: EngineSettings) -> None:
+        self.shards, self.tso, self.settings = shards, tso, settings
+        self._decided: dict[ShardName, list[Timestamp]] = collections.defaultdict(list)
+
+    def add_decided(self, start_ts: Timestamp, participants: Sequence[ShardName]) -> None:
+        """The lock records of this committed transaction may be deleted, some time soon."""
+        for name in participants:
+            if len(self._decided[name]) < MOST_PENDING:
+                self._decided[name].append(start_ts)
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._delete_locks())
+            group.create_task(self._clean())
+
+    async def _delete_locks(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.lock_delete_interval_s)
+            await self.flush_locks()
+
+    async def flush_locks(self) -> None:
+        """Delete the lock records of all that is decided, one statement a shard and batch."""
+        await failpoints.reach("locks_before_delete")
+        names = [name for name, pending in self._decided.items() if pending]
+        if names:
+            await settle([self._flush(name) for name in names])
+
+    async def _flush(self, name: ShardName) -> None:
+        batch = self._decided[name][: 2 * self.settings.clean_batch]
+        async with borrow(self.shards[name], self.settings.acquire_timeout_s) as connection:
+            await connection.run([READ_COMMITTED, delete_locks(batch)], self.settings.control_timeout_s)
+        del self._decided[name][: len(batch)]
+
+    async def _clean(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.clean_interval_s)
+            try:
+                await self.clean_once()
+            except (*RETRYABLE, TsoError) as error:
+                log.info("cleaning failed, it goes on later: %s", error)
+
+    async def clean_once(self) -> None:
+        """Delete what lies behind the safe point on every shard that answers."""
+        safe_point = await self.tso.safe_point(self.settings.retention_ms)
+        names = list(self.shards)
+        # Read after the safe point was taken: no lock record of a commit behind it can still be written.
+        locks = await settle([self._locks(name) for name in names])
+        held: set[Timestamp] = set()
+        for answer in locks:
+            if not isinstance(answer, Exception):
+                held |= answer
+        all_answered = not any(isinstance(answer, Exception) for answer in locks)
+        up = [name for name, answer in zip(names, locks, strict=True) if not isinstance(answer, Exception)]
+        for result in await settle([self._clean_shard(name, safe_point, held, all_answered) for name in up]):
+            if isinstance(result, Exception):
+                raise result
+
+    async def _locks(self, name: ShardName) -> set[Timestamp]:
+        async with borrow(self.shards[name], self.settings.acquire_timeout_s) as connection:
+            answers = await connection.run(
+                ["SELECT start_ts FROM _txguard.txn_lock"], self.settings.control_timeout_s
+            )
+        return {Timestamp(int(row[0] or 0)) for row in answers[0].rows}
+
+    async def _clean_shard(
+        self, name: ShardName, safe_point: Timestamp, held: set[Timestamp], all_answered: bool
+    ) -> None:
+        batch = self.settings.clean_batch
+        query = (
+            f"SELECT start_ts FROM _txguard.txn WHERE commit_ts <= {safe_point}"
+            + ("" if all_answered else " AND participants IS NULL")
+            + (f" AND start_ts NOT IN ({','.join(map(str, sorted(held)))})" if held else "")
+            + f" ORDER BY commit_ts LIMIT {batch}"
+        )
+        timeout_s = self.settings.control_timeout_s
+        async with borrow(self.shards[name], self.settings.acquire_timeout_s) as connection:
+            while True:
+                answers = await connection.run([query], timeout_s)
+                gone = [Timestamp(int(row[0] or 0)) for row in answers[0].rows]
+                if not gone:
+                    return
+                histories = [table.history_name for table in await list_managed(connection)]
+                await connection.run(
+                    [READ_COMMITTED, "START TRANSACTION", *clean_statements(histories, gone), "COMMIT"], timeout_s
+                )
+                if len(gone) < batch:
+                    return

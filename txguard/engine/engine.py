@@ -1,0 +1,79 @@
+"""The engine: the shards, the oracle and the workers that transactions share.
+
+Owns the rule that a shard is fenced for this epoch before anything else is done on it: `start` does it for the
+shards that answer, and `prepare` is the hook by which a pool has it done for one that returns later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from tso.api import Tso
+from tso.types import ShardName
+from txguard.engine.branch import Connections, Isolation
+from txguard.engine.cleaner import Cleaner
+from txguard.engine.concurrent import settle
+from txguard.engine.fence import fence
+from txguard.engine.janitor import Janitor
+from txguard.engine.resolve import Resolver
+from txguard.engine.settings import EngineSettings
+from txguard.engine.shard import Connection, Shard, borrow
+from txguard.engine.statistics import Counters
+from txguard.engine.transaction import Transaction
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    def __init__(
+        self, shards: Mapping[ShardName, Shard], tso: Tso, settings: EngineSettings | None = None
+    ) -> None:
+        self.shards, self.tso = shards, tso
+        self.settings = settings or EngineSettings()
+        self.counters = Counters()
+        self.resolver = Resolver(shards, tso, self.settings)
+        self.janitor = Janitor(shards, tso, self.resolver, self.settings)
+        self.cleaner = Cleaner(shards, tso, self.settings)
+        self._prepared: set[ShardName] = set()
+        self._preparing = {name: asyncio.Lock() for name in shards}
+
+    async def start(self) -> dict[ShardName, Exception]:
+        """Fence every shard that answers; the others, with the reason, come back and are fenced on their return."""
+        results = await settle([self._start(name) for name in self.shards])
+        return {
+            name: result
+            for name, result in zip(self.shards, results, strict=True)
+            if isinstance(result, Exception)
+        }
+
+    async def _start(self, name: ShardName) -> None:
+        async with borrow(self.shards[name], self.settings.acquire_timeout_s) as connection:
+            await self.prepare(name, connection)
+
+    async def prepare(self, name: ShardName, connection: Connection) -> None:
+        """Fence the shard through this connection, unless this epoch has done so already."""
+        async with self._preparing[name]:
+            if name not in self._prepared:
+                undecided = await fence(connection, self.tso, self.settings)
+                self._prepared.add(name)
+                log.info("shard %s fenced for epoch %d, %d undecided", name, self.tso.epoch, undecided)
+
+    async def run(self) -> None:
+        """The janitor and the cleaner, until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.janitor.run())
+                group.create_task(self.cleaner.run())
+        finally:
+            await asyncio.shield(self.cleaner.flush_locks())
+
+    def transaction(
+        self,
+        connections: Connections,
+        isolation: Isolation = Isolation.REPEATABLE_READ,
+        *,
+        implicit: bool = False,
+    ) -> Transaction:
+        return Transaction(self, connections, isolation, implicit=implicit)

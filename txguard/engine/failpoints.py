@@ -1,0 +1,109 @@
+"""Named places where a test may crash, delay or fail the engine, and switches that leave out a rule.
+
+Set by `TXGUARD_FAILPOINTS="name=action[:argument][@from][*count][%probability];…"` in the environment or by
+`enable`. `@2` leaves the first passing alone, `*1` acts once.
+Actions: `panic` (the process dies as by kill -9), `error` (raises FailpointError), `sleep:SECONDS`, `on` (a
+switch, asked by `active`). Names are listed in NAMES; an unknown one is refused. Costs one dict look-up when off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from dataclasses import dataclass
+
+NAMES = frozenset(
+    {
+        "commit_before_begin",
+        "commit_after_begin",
+        "prewrite_before_send",
+        "prewrite_one_done",
+        "commit_before_end",
+        "commit_after_end",
+        "locks_before_delete",
+        "resolve_before_tombstone",
+        "resolve_one_tombstone",
+        "resolve_after_decide",
+        "resolve_one_undone",
+        "resolve_before_end",
+        "without_R1",
+        "without_R2",
+        "without_R3",
+        "without_R4",
+        "without_R5",
+    }
+)
+"""`without_R…` are switches: a rule of docs/protocol.md is left out, so that a test can show that it is needed."""
+
+
+class FailpointError(Exception):
+    """Raised where a failpoint's action is `error`."""
+
+
+@dataclass(slots=True)
+class _Action:
+    kind: str
+    argument: float = 0.0
+    skip: int = 0
+    left: int = -1
+    probability: float = 1.0
+
+
+_actions: dict[str, _Action] = {}
+
+
+def enable(name: str, action: str) -> None:
+    """Arm one failpoint, e.g. `enable("commit_point", "sleep:0.5*1")`."""
+    if name not in NAMES:
+        raise ValueError(f"unknown failpoint {name!r}; known: {', '.join(sorted(NAMES))}")
+    text, _, probability = action.partition("%")
+    text, _, count = text.partition("*")
+    text, _, first = text.partition("@")
+    kind, _, argument = text.partition(":")
+    if kind not in {"panic", "error", "sleep", "on"}:
+        raise ValueError(f"unknown failpoint action {kind!r}")
+    _actions[name] = _Action(
+        kind, float(argument or 0), int(first or 1) - 1, int(count or -1), float(probability or 1)
+    )
+
+
+def disable(name: str) -> None:
+    _actions.pop(name, None)
+
+
+def clear() -> None:
+    _actions.clear()
+
+
+def load_environment() -> None:
+    for item in os.environ.get("TXGUARD_FAILPOINTS", "").split(";"):
+        if item.strip():
+            name, _, action = item.strip().partition("=")
+            enable(name, action)
+
+
+def active(name: str) -> bool:
+    """Whether a switch is on."""
+    return name in _actions
+
+
+async def reach(name: str) -> None:
+    """Pass a failpoint: nothing unless it is armed."""
+    action = _actions.get(name)
+    if action is None or action.left == 0 or random.random() >= action.probability:
+        return
+    if action.skip > 0:
+        action.skip -= 1
+        return
+    action.left -= 1
+    if action.kind == "panic":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif action.kind == "error":
+        raise FailpointError(name)
+    elif action.kind == "sleep":
+        await asyncio.sleep(action.argument)
+
+
+load_environment()

@@ -1,0 +1,42 @@
+"""Fencing: what a new epoch does to a shard before it is used.
+
+The rule: once the older epochs' views are gone, no commit record of an older coordinator can appear on the shard;
+what those coordinators left undecided is then handed to the oracle, so that readers wait for it, and to the janitor.
+A crash half-way leaves an extra view or none: the next epoch repeats all of it. Source: docs/protocol.md, "Fencing".
+"""
+
+from __future__ import annotations
+
+from tso.api import Tso
+from tso.types import ShardName, Timestamp
+from txguard.engine.blockers import kill_transactions_of_own_user
+from txguard.engine.install import create_epoch_view, drop_older_epoch_views, install
+from txguard.engine.settings import EngineSettings
+from txguard.engine.shard import Connection
+
+
+async def fence(connection: Connection, tso: Tso, settings: EngineSettings) -> int:
+    """Make the shard this epoch's own; answers how many undecided transactions were found on it."""
+    await install(connection)
+    await create_epoch_view(connection, tso.epoch)
+    # Local transactions of a dead coordinator would make DROP VIEW wait, and hold row locks that nobody ends.
+    await kill_transactions_of_own_user(connection, settings)
+    await drop_older_epoch_views(connection, tso.epoch)
+    return await adopt_locks(connection, tso, settings)
+
+
+async def adopt_locks(connection: Connection, tso: Tso, settings: EngineSettings) -> int:
+    """Make every transaction of this shard's `txn_lock` outstanding at the oracle."""
+    answers = await connection.run(
+        ["SELECT start_ts, commit_ts, participants FROM _txguard.txn_lock"], settings.control_timeout_s
+    )
+    for start_ts, commit_ts, participants in answers[0].rows:
+        await tso.adopt(
+            Timestamp(int(start_ts or 0)), Timestamp(int(commit_ts or 0)), parse_participants(participants)
+        )
+    return len(answers[0].rows)
+
+
+def parse_participants(value: object) -> tuple[ShardName, ...]:
+    text = value.decode() if isinstance(value, bytes) else str(value)
+    return tuple(ShardName(name) for name in text.split(","))

@@ -1,0 +1,81 @@
+"""The janitor: settles what no coordinator settles any more.
+
+The rule: every orphan that the oracle hands out is resolved again and again until its shards have answered, and a
+lock record that the oracle does not know as outstanding does not stay. Safe to run in several processes at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from tso.api import Tso
+from tso.errors import TsoError
+from tso.types import Orphan, ShardName, Timestamp
+from txguard.engine.fence import parse_participants
+from txguard.engine.resolve import RETRYABLE, Resolver
+from txguard.engine.settings import EngineSettings
+from txguard.engine.shard import Shard, borrow
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+
+
+class Janitor:
+    def __init__(
+        self, shards: Mapping[ShardName, Shard], tso: Tso, resolver: Resolver, settings: EngineSettings
+    ) -> None:
+        self.shards, self.tso, self.resolver, self.settings = shards, tso, resolver, settings
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._scan_for_forgotten_locks())
+            while True:
+                try:
+                    orphan = await self.tso.next_orphan()
+                except TsoError:
+                    await asyncio.sleep(LONGEST_PAUSE_S)
+                else:
+                    group.create_task(self._settle(orphan))
+
+    async def _settle(self, orphan: Orphan) -> None:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                outcome = await self.resolver.resolve(orphan.start_ts, orphan.commit_ts, orphan.participants)
+            except (*RETRYABLE, TsoError) as error:
+                log.info("transaction %d is still undecided: %s", orphan.start_ts, error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            else:
+                log.info("transaction %d resolved: %s", orphan.start_ts, outcome.name.lower())
+                return
+
+    async def _scan_for_forgotten_locks(self) -> None:
+        """A coordinator that died between the commit point and its clean-up leaves lock records of decided commits."""
+        while True:
+            await asyncio.sleep(self.settings.orphan_scan_interval_s)
+            for name in self.shards:
+                try:
+                    await self._scan(name)
+                except (*RETRYABLE, TsoError) as error:
+                    log.debug("no scan of %s: %s", name, error)
+
+    async def _scan(self, name: ShardName) -> None:
+        query = (
+            "SELECT start_ts, commit_ts, participants FROM _txguard.txn_lock "
+            f"WHERE created_at < NOW(3) - INTERVAL {int(self.settings.orphan_age_ms * 1000)} MICROSECOND LIMIT 1000"
+        )
+        async with borrow(self.shards[name], self.settings.acquire_timeout_s) as connection:
+            answers = await connection.run([query], self.settings.control_timeout_s)
+        if not answers[0].rows:
+            return
+        # Asked after the locks were read: what is not outstanding now was decided before.
+        outstanding = {commit.start_ts for commit in (await self.tso.statistics()).outstanding}
+        for start_ts, commit_ts, participants in answers[0].rows:
+            key = Timestamp(int(start_ts or 0))
+            if key not in outstanding:
+                await self.resolver.resolve(key, Timestamp(int(commit_ts or 0)), parse_participants(participants))
