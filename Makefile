@@ -1,0 +1,54 @@
+# Each target does all of its own set-up: the virtual environment, and a database server where none is.
+
+VENV := .venv
+DEMO_SECONDS ?= 30
+export DEMO_SECONDS
+
+.PHONY: demo test lint bench mysql playground clean help
+
+help:
+	@echo "make demo        watch money move over three servers while things are killed (DEMO_SECONDS=$(DEMO_SECONDS))"
+	@echo "make test        all tests, on MariaDB and, where 'make mysql' has unpacked it, on MySQL"
+	@echo "make lint        ruff, mypy --strict, import-linter"
+	@echo "make bench       speed against plain servers, HAProxy and XA; writes bench.json"
+	@echo "make playground  three servers and the proxy on 127.0.0.1:4000, until Ctrl-C"
+	@echo "make mysql       unpack MySQL beside MariaDB (Debian, as root)"
+	@echo "make clean       remove what the others made here"
+
+demo: $(VENV)/.installed
+	@scripts/ensure_servers.sh demo
+	@$(VENV)/bin/txguard demo --seconds $(DEMO_SECONDS)
+
+playground: $(VENV)/.installed
+	@scripts/ensure_servers.sh playground
+	@$(VENV)/bin/txguard playground
+
+bench: $(VENV)/.installed
+	@scripts/ensure_servers.sh bench
+	@$(VENV)/bin/txguard bench
+
+test: $(VENV)/.installed-dev
+	@scripts/ensure_servers.sh test
+	@$(VENV)/bin/python -m pytest -q $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+mysql:
+	@scripts/make_mysql.sh
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench.json
+	find proxy txguard tso tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: made anew when pyproject.toml is newer. A failed install leaves none.
+$(VENV)/.installed: pyproject.toml scripts/make_venv.sh
+	@scripts/make_venv.sh $(VENV)
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml scripts/make_venv.sh
+	@scripts/make_venv.sh $(VENV) dev
+	@touch $@ $(VENV)/.installed

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Makes or updates the virtual environment in $1 with this project, editable, and its extra $2 ("" for none).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv=$1 extra=${2:-}
+
+usable() { # a Python of at least 3.11 that can make virtual environments
+    command -v "$1" >/dev/null 2>&1 &&
+        "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+}
+
+pick_python() {
+    local candidate
+    for candidate in ${PYTHON:-} python3.11 python3 python3.12 python3.13 /usr/bin/python3; do
+        if usable "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then
+    if ! python=$(pick_python); then
+        # Debian's python3 comes without venv and pip.
+        if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+            apt-get update -qq
+            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 python3-venv
+        fi
+        python=$(pick_python) || {
+            echo "TxGuard needs Python 3.11 or newer with venv. Debian and Ubuntu: apt-get install python3-venv;" \
+                "or set PYTHON to an interpreter." >&2
+            exit 1
+        }
+    fi
+    rm -rf "$venv"
+    "$python" -m venv "$venv"
+fi
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e ".${extra:+[$extra]}"
