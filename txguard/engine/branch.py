@@ -7,13 +7,16 @@ which they are set: a branch that only reads sets none, so its connection stays 
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tso.types import ShardName, Timestamp
 from txguard.engine import failpoints
 from txguard.engine.shard import Connection, Reply, Rows
+
+Build = Callable[[ShardName, Sequence[Timestamp]], Any]
+"""(shard, X of [R3]) -> the statement to relay: as the client wrote it where X is empty."""
 
 CLEAR_VARIABLES = "SET @txg_start_ts=NULL"
 

@@ -117,7 +117,8 @@ class Cleaner:
                     return
                 histories = [table.history_name for table in await list_managed(connection)]
                 await connection.run(
-                    [READ_COMMITTED, "START TRANSACTION", *clean_statements(histories, gone), "COMMIT"], timeout_s
+                    [READ_COMMITTED, "START TRANSACTION", *clean_statements(histories, gone), "COMMIT"],
+                    timeout_s,
                 )
                 if len(gone) < batch:
                     return

@@ -29,7 +29,7 @@ async def commit(txn: Transaction) -> None:
     if not writers:
         await _end_reading(txn)
         txn.state = TransactionState.COMMITTED
-        await txn._forget()
+        await txn.forget()
         return
     participants = tuple(sorted(branch.shard for branch in writers))
     await failpoints.reach("commit_before_begin")
@@ -43,7 +43,7 @@ async def commit(txn: Transaction) -> None:
     except asyncio.CancelledError:
         txn.abandon()
         txn.state = TransactionState.UNDETERMINED
-        await asyncio.shield(txn.engine.tso.orphan(txn._started()))
+        await asyncio.shield(txn.engine.tso.orphan(txn.started()))
         raise
 
 
@@ -68,7 +68,7 @@ async def _commit_outstanding(
     txn.engine.counters.committed += 1
     if len(participants) > 1:
         txn.engine.counters.committed_cross_shard += 1
-        txn.engine.cleaner.add_decided(txn._started(), participants)
+        txn.engine.cleaner.add_decided(txn.started(), participants)
 
 
 async def _begin_commit(
@@ -83,12 +83,12 @@ async def _begin_commit(
     for attempt in range(1, settings.before_prewrite_tries + 1):
         try:
             commit_ts = await tso.begin_commit(
-                txn._started(), participants, dependencies, inserted, settings.before_prewrite_timeout_s
+                txn.started(), participants, dependencies, inserted, settings.before_prewrite_timeout_s
             )
             if commit_ts is None:
                 dependencies = await _fetch_dependencies(writers, settings.before_prewrite_timeout_s)
                 commit_ts = await tso.begin_commit(
-                    txn._started(), participants, dependencies, inserted, settings.before_prewrite_timeout_s
+                    txn.started(), participants, dependencies, inserted, settings.before_prewrite_timeout_s
                 )
             assert commit_ts is not None, "the dependencies were given"
             return commit_ts
@@ -147,7 +147,7 @@ def prewrite_statements(
 async def _prewrite(txn: Transaction, writers: list[Branch], participants: tuple[ShardName, ...]) -> str:
     """Prewrite on all participants at once. Answers what failed, or an empty text. The failed are dropped."""
     assert txn.commit_ts is not None
-    statements = prewrite_statements(txn.engine.tso.epoch, txn._started(), txn.commit_ts, participants)
+    statements = prewrite_statements(txn.engine.tso.epoch, txn.started(), txn.commit_ts, participants)
     timeout_s = txn.engine.settings.prewrite_timeout_s
 
     async def one(branch: Branch) -> None:
@@ -168,7 +168,7 @@ async def _prewrite(txn: Transaction, writers: list[Branch], participants: tuple
 
 async def _resolve(txn: Transaction, participants: tuple[ShardName, ...], failed: str) -> Outcome:
     assert txn.commit_ts is not None
-    start_ts, engine = txn._started(), txn.engine
+    start_ts, engine = txn.started(), txn.engine
     try:
         async with asyncio.timeout(engine.settings.cleanup_timeout_s):
             return await engine.resolver.resolve(start_ts, txn.commit_ts, participants)
@@ -189,7 +189,7 @@ async def _resolve(txn: Transaction, participants: tuple[ShardName, ...], failed
 async def _tell_committed(txn: Transaction) -> None:
     """The commit point has passed: an oracle that cannot be told learns it from the janitor."""
     try:
-        await txn.engine.tso.end_commit(txn._started(), Outcome.COMMITTED)
+        await txn.engine.tso.end_commit(txn.started(), Outcome.COMMITTED)
     except (TsoTimeout, TsoUnavailable, TransactionUnknown):
         pass
 
@@ -198,4 +198,4 @@ async def _end_reading(txn: Transaction) -> None:
     """End the local transactions that wrote nothing; `commit_ts` is taken, so their locks may go."""
     branches = list(txn.branches.values())
     txn.branches.clear()
-    await settle([txn._end_branch(branch, "COMMIT") for branch in branches])
+    await settle([txn.end_branch(branch, "COMMIT") for branch in branches])

@@ -78,4 +78,6 @@ class Janitor:
         for start_ts, commit_ts, participants in answers[0].rows:
             key = Timestamp(int(start_ts or 0))
             if key not in outstanding:
-                await self.resolver.resolve(key, Timestamp(int(commit_ts or 0)), parse_participants(participants))
+                await self.resolver.resolve(
+                    key, Timestamp(int(commit_ts or 0)), parse_participants(participants)
+                )
