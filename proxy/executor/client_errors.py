@@ -12,7 +12,14 @@ from typing import NamedTuple
 import structlog
 
 from proxy.errors import ConfigError, ProxyError
-from tso.errors import DependencyRolledBack, QuietExpired, TransactionUnknown, TsoError, TsoTimeout, TsoUnavailable
+from tso.errors import (
+    DependencyRolledBack,
+    QuietExpired,
+    TransactionUnknown,
+    TsoError,
+    TsoTimeout,
+    TsoUnavailable,
+)
 from txguard.engine.shard import ConnectionLost, ShardError, ShardUnavailable
 from txguard.errors import Conflict, LockWaitTimeout, OracleUnavailable, ShardDown, TxGuardError
 
@@ -31,9 +38,15 @@ class ClientError(NamedTuple):
 
 _TSO_ERRORS: dict[type[TsoError], tuple[type[TxGuardError], str]] = {
     TsoTimeout: (LockWaitTimeout, "a wait at the timestamp oracle passed its deadline; try again"),
-    TsoUnavailable: (OracleUnavailable, "the timestamp oracle cannot be reached; nothing was committed, try again"),
+    TsoUnavailable: (
+        OracleUnavailable,
+        "the timestamp oracle cannot be reached; nothing was committed, try again",
+    ),
     QuietExpired: (LockWaitTimeout, "no quiet snapshot could be had in time; try again"),
-    DependencyRolledBack: (Conflict, "a transaction whose rows this one replaced was rolled back; run it again"),
+    DependencyRolledBack: (
+        Conflict,
+        "a transaction whose rows this one replaced was rolled back; run it again",
+    ),
     TransactionUnknown: (Conflict, "the timestamp oracle was restarted during the transaction; run it again"),
 }
 
@@ -50,7 +63,9 @@ def client_error(error: BaseException) -> ClientError:
         kind, text = _TSO_ERRORS[type(error)]
         return ClientError(kind.errno, kind.sqlstate, text)
     if isinstance(error, ConnectionLost | ShardUnavailable):
-        return ClientError(ShardDown.errno, ShardDown.sqlstate, f"a shard cannot be reached ({error}); try again")
+        return ClientError(
+            ShardDown.errno, ShardDown.sqlstate, f"a shard cannot be reached ({error}); try again"
+        )
     if isinstance(error, ConfigError):
         return ClientError(INTERNAL_ERRNO, "HY000", str(error))
     return _internal(error)
@@ -59,4 +74,6 @@ def client_error(error: BaseException) -> ClientError:
 def _internal(error: BaseException) -> ClientError:
     incident = secrets.token_hex(4)
     log.error("internal error", incident=incident, exc_info=error)
-    return ClientError(INTERNAL_ERRNO, "HY000", f"TxGuard internal error; the log has it as incident {incident}")
+    return ClientError(
+        INTERNAL_ERRNO, "HY000", f"TxGuard internal error; the log has it as incident {incident}"
+    )

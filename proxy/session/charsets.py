@@ -33,7 +33,14 @@ LATIN1 = Charset("latin1", "cp1252", "surrogateescape", "latin1_swedish_ci")
 ASCII = Charset("ascii", "ascii", "surrogateescape", "ascii_general_ci")
 BINARY = Charset("binary", "ascii", "surrogateescape", "binary")
 
-_CHARSETS = {"utf8mb4": UTF8MB4, "utf8mb3": UTF8MB3, "utf8": UTF8MB3, "latin1": LATIN1, "ascii": ASCII, "binary": BINARY}
+_CHARSETS = {
+    "utf8mb4": UTF8MB4,
+    "utf8mb3": UTF8MB3,
+    "utf8": UTF8MB3,
+    "latin1": LATIN1,
+    "ascii": ASCII,
+    "binary": BINARY,
+}
 
 _COLLATION_IDS: dict[int, tuple[Charset, str]] = {
     8: (LATIN1, "latin1_swedish_ci"),

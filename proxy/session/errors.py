@@ -22,7 +22,9 @@ class WrongValueForVariable(ProxyError):
     sqlstate = "42000"
 
     def __init__(self, name: str, value: object) -> None:
-        super().__init__(f"Variable '{name}' can't be set to the value of '{'NULL' if value is None else value}'")
+        super().__init__(
+            f"Variable '{name}' can't be set to the value of '{'NULL' if value is None else value}'"
+        )
 
 
 class WrongTypeForVariable(ProxyError):
@@ -132,7 +134,9 @@ class TooManyStatements(ProxyError):
     sqlstate = "42000"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"Can't create more than max_prepared_stmt_count statements (current value: {limit})")
+        super().__init__(
+            f"Can't create more than max_prepared_stmt_count statements (current value: {limit})"
+        )
 
 
 class WrongParameters(ProxyError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from proxy.wire.binary_rows import make_binary_row
 from proxy.wire.columns import ColumnDefinition, integer_column, text_column
 from proxy.wire.field_types import FieldType
 from proxy.wire.lenenc import lenenc_bytes
@@ -39,7 +40,14 @@ class LocalResult:
 
     def binary_rows(self) -> list[bytes]:
         columns = self.columns()
-        return [_binary_row(columns, row) for row in self.rows]
+        return [
+            make_binary_row(columns, [self._bound(cell, c) for cell, c in zip(row, columns, strict=True)])
+            for row in self.rows
+        ]
+
+    @staticmethod
+    def _bound(cell: Cell, column: ColumnDefinition) -> int | bytes | None:
+        return cell if isinstance(cell, int) and column.type == FieldType.LONGLONG else cell_text(cell)
 
 
 def cell_text(cell: Cell) -> bytes | None:
@@ -51,17 +59,3 @@ def cell_text(cell: Cell) -> bytes | None:
 def _text_cell(cell: Cell) -> bytes:
     text = cell_text(cell)
     return b"\xfb" if text is None else lenenc_bytes(text)
-
-
-def _binary_row(columns: Sequence[ColumnDefinition], row: Sequence[Cell]) -> bytes:
-    """"Binary Protocol Resultset Row"; the NULL bitmap begins at its third bit."""
-    nulls = bytearray((len(row) + 9) // 8)
-    values: list[bytes] = []
-    for position, (column, cell) in enumerate(zip(columns, row, strict=True)):
-        if cell is None:
-            nulls[(position + 2) // 8] |= 1 << (position + 2) % 8
-        elif column.type == FieldType.LONGLONG and isinstance(cell, int):
-            values.append((cell & (1 << 64) - 1).to_bytes(8, "little"))
-        else:
-            values.append(lenenc_bytes(cell_text(cell) or b""))
-    return b"\x00" + bytes(nulls) + b"".join(values)

@@ -6,6 +6,7 @@ The rule: COM_RESET_CONNECTION makes a new `SessionState` from the login; nothin
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import NamedTuple
 
 from proxy.session.charsets import Charset, login_collation
@@ -13,8 +14,8 @@ from proxy.session.variables import VariableValue
 from proxy.wire.capabilities import Status
 from txguard.engine.branch import Isolation
 
-UserValue = int | float | str | bytes | None
-"""A user variable's constant value. Decimals and dates are kept as text."""
+UserValue = int | float | Decimal | str | bytes | None
+"""A user variable's constant value; text as UTF-8 with surrogate escapes, as statements are. Dates are text."""
 
 
 class Condition(NamedTuple):

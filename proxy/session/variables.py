@@ -99,14 +99,26 @@ def parse_isolation(name: str, value: VariableValue) -> VariableValue:
 def _sql_mode(name: str, value: VariableValue) -> VariableValue:
     """Modes that change how a text is cut into tokens are refused: proxy and shard must read alike."""
     text = str(value).upper() if value is not None else ""
-    for mode in ("NO_BACKSLASH_ESCAPES", "ANSI_QUOTES", "ANSI", "PIPES_AS_CONCAT", "IGNORE_SPACE", "ORACLE", "MSSQL", "HIGH_NOT_PRECEDENCE"):
+    for mode in (
+        "NO_BACKSLASH_ESCAPES",
+        "ANSI_QUOTES",
+        "ANSI",
+        "PIPES_AS_CONCAT",
+        "IGNORE_SPACE",
+        "ORACLE",
+        "MSSQL",
+        "HIGH_NOT_PRECEDENCE",
+    ):
         if mode in text.replace(" ", "").split(","):
             raise NotSupported(f"sql_mode {mode}")
     return value
 
 
 def _proxy(
-    name: str, parse: Callable[[str, VariableValue], VariableValue], default: VariableValue, boolean: bool = False
+    name: str,
+    parse: Callable[[str, VariableValue], VariableValue],
+    default: VariableValue,
+    boolean: bool = False,
 ) -> Variable:
     return Variable(name, Holder.PROXY, parse, default, boolean)
 

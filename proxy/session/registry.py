@@ -1,0 +1,97 @@
+"""All sessions of this process: for KILL, SHOW PROCESSLIST, SHOW TXGUARD STATUS and the graceful stop.
+
+The rule of KILL: a session may stop statements and connections of its own account only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from proxy.session.errors import NotThreadOwner, UnknownThread
+from proxy.session.phases import Phase
+from tso.types import ShardName, Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionView:
+    """A session's open transaction at one moment."""
+
+    start_ts: Timestamp | None
+    read_ts: Timestamp | None
+    state: str
+    shards: tuple[ShardName, ...]
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """A session at one moment. `statement` is None while it is idle; `for_s`: how long it has been as it is."""
+
+    connection_id: int
+    user: str
+    address: str
+    database: str | None
+    phase: Phase
+    statement: str | None
+    for_s: float
+    transaction: TransactionView | None
+
+
+class Registered(Protocol):
+    """What the registry asks of a session."""
+
+    @property
+    def connection_id(self) -> int: ...
+    @property
+    def user(self) -> str: ...
+    def view(self) -> SessionView: ...
+    def kill_query(self) -> None: ...
+    def kill_connection(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Counters:
+    """Live figures of the process; SHOW TXGUARD STATUS and the metrics read them."""
+
+    queries: int = 0
+    fast_reads: int = 0
+    errors: int = 0
+    connections_total: int = 0
+
+
+class SessionRegistry:
+    def __init__(self) -> None:
+        self.started_at = time.monotonic()
+        self.counters = Counters()
+        self._sessions: dict[int, Registered] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Registered]:
+        return iter(tuple(self._sessions.values()))
+
+    def add(self, session: Registered) -> None:
+        self._sessions[session.connection_id] = session
+        self.counters.connections_total += 1
+
+    def discard(self, session: Registered) -> None:
+        self._sessions.pop(session.connection_id, None)
+
+    def views(self) -> list[SessionView]:
+        return [session.view() for session in self]
+
+    def kill(self, connection_id: int, *, query_only: bool, user: str) -> None:
+        """Raises UnknownThread or NotThreadOwner."""
+        session = self._sessions.get(connection_id)
+        if session is None:
+            raise UnknownThread(connection_id)
+        if session.user != user:
+            raise NotThreadOwner(connection_id)
+        if query_only:
+            session.kill_query()
+        else:
+            session.kill_connection()
