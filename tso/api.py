@@ -24,12 +24,10 @@ class Tso(Protocol):
         ...
 
     async def read_ts(self, start_ts: Timestamp) -> Timestamp:
-        """Take a snapshot for an active transaction. Called again (READ COMMITTED) it replaces the last one."""
+        """Take a snapshot for an active transaction. Called again (READ COMMITTED) it replaces the last."""
         ...
 
-    async def wait_barrier(
-        self, shards: Collection[ShardName], read_ts: Timestamp, timeout_s: float
-    ) -> None:
+    async def wait_barrier(self, shards: Collection[ShardName], read_ts: Timestamp, timeout_s: float) -> None:
         """[R2] Wait until no commit with `commit_ts < read_ts` is outstanding on any of `shards`."""
         ...
 
@@ -62,7 +60,10 @@ class Tso(Protocol):
         ...
 
     async def end(self, start_ts: Timestamp) -> None:
-        """The transaction ended without a commit. Idempotent."""
+        """The transaction ended without a commit. Idempotent.
+
+        When its commit is outstanding (the coordinator was interrupted) that becomes an orphan instead.
+        """
         ...
 
     def read_token_nowait(self, shard: ShardName) -> int | None:
@@ -85,7 +86,7 @@ class Tso(Protocol):
     def quiet(
         self, start_ts: Timestamp, shards: Collection[ShardName], timeout_s: float
     ) -> AbstractAsyncContextManager[Timestamp]:
-        """A quiet snapshot: hold back `begin_commit` on `shards`, let the outstanding commits end, take `read_ts`.
+        """A quiet snapshot: hold back commits on `shards`, let the outstanding ones end, take `read_ts`.
 
         The caller opens its views inside the block. Commits are held for 50 ms at most; leaving a block
         that was let go early raises QuietExpired (the views may not be quiet: begin again).
@@ -103,7 +104,11 @@ class Tso(Protocol):
         ...
 
     async def orphan(self, start_ts: Timestamp) -> None:
-        """Give an outstanding commit to the janitor: its coordinator could not learn or carry out the outcome in time."""
+        """Give an outstanding commit to the janitor.
+
+        Its coordinator could not learn or carry out the outcome in time; or the last janitor could not, and
+        the commit is to be handed out again.
+        """
         ...
 
     async def safe_point(self, retention_ms: int) -> Timestamp:
