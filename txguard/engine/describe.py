@@ -25,9 +25,7 @@ async def describe(
 ) -> ManagedTable:
     """What a managed table of this name is, or would be. Raises NotManageable."""
     queries = _queries(schema, name)
-    tables, columns, key, foreign_keys = (
-        answer.rows for answer in await connection.run(queries, timeout_s)
-    )
+    tables, columns, key, foreign_keys = (answer.rows for answer in await connection.run(queries, timeout_s))
     if not tables:
         raise NotManageable(f"there is no table {schema}.{name} on this shard")
     schema, name, kind, engine = (_string(value) for value in tables[0])
@@ -84,12 +82,18 @@ def _primary_key(table: str, key: Sequence[Sequence[Value]], generated: set[str]
         raise NotManageable(f"{table} cannot be managed: it has no primary key")
     for column, length in key:
         if length is not None:
-            raise NotManageable(f"{table} cannot be managed: its primary key holds only a prefix of {_string(column)}")
+            raise NotManageable(
+                f"{table} cannot be managed: its primary key holds only a prefix of {_string(column)}"
+            )
     names = tuple(_string(column) for column, _ in key)
     if len(names) > _MAX_KEY_PARTS:
-        raise NotManageable(f"{table} cannot be managed: its primary key has more than {_MAX_KEY_PARTS} columns")
+        raise NotManageable(
+            f"{table} cannot be managed: its primary key has more than {_MAX_KEY_PARTS} columns"
+        )
     if computed := [name for name in names if name in generated]:
-        raise NotManageable(f"{table} cannot be managed: {computed[0]} in its primary key is a generated column")
+        raise NotManageable(
+            f"{table} cannot be managed: {computed[0]} in its primary key is a generated column"
+        )
     return names
 
 

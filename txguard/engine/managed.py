@@ -19,7 +19,15 @@ from typing import Final
 
 from txguard.engine.describe import describe
 from txguard.engine.install import DATABASE
-from txguard.engine.managed_table import NEXT, OPERATION, WRITER, Category, ManagedColumn, ManagedTable, history_name
+from txguard.engine.managed_table import (
+    NEXT,
+    OPERATION,
+    WRITER,
+    Category,
+    ManagedColumn,
+    ManagedTable,
+    history_name,
+)
 from txguard.engine.shard import Connection, Value
 from txguard.engine.sqltext import qualified, quote, quoted_list, text
 from txguard.engine.triggers import TRIGGER_SQL_MODE, trigger_bodies, trigger_statements
@@ -112,7 +120,9 @@ def create_history_statement(table: ManagedTable) -> str:
 
 
 def add_column_statement(table: ManagedTable) -> str:
-    return f"ALTER TABLE {table.source} ADD COLUMN {quote(WRITER)} BIGINT UNSIGNED NOT NULL DEFAULT 0 INVISIBLE"
+    return (
+        f"ALTER TABLE {table.source} ADD COLUMN {quote(WRITER)} BIGINT UNSIGNED NOT NULL DEFAULT 0 INVISIBLE"
+    )
 
 
 def _record_statement(table: ManagedTable) -> str:

@@ -55,9 +55,7 @@ _CATEGORIES: Final = {
         ("tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "year", "bit"), Category.NUMBER
     ),
     **dict.fromkeys(("float", "double"), Category.FLOAT),
-    **dict.fromkeys(
-        ("char", "varchar", "tinytext", "text", "mediumtext", "longtext"), Category.CHARACTER
-    ),
+    **dict.fromkeys(("char", "varchar", "tinytext", "text", "mediumtext", "longtext"), Category.CHARACTER),
     **dict.fromkeys(("enum", "set"), Category.ENUMERATED),
     "timestamp": Category.TIMESTAMP,
     "json": Category.JSON,

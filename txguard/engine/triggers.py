@@ -21,7 +21,15 @@ from __future__ import annotations
 from typing import Final
 
 from txguard.engine.install import DATABASE
-from txguard.engine.managed_table import NEXT, OPERATION, WRITER, Category, ManagedColumn, ManagedTable, Operation
+from txguard.engine.managed_table import (
+    NEXT,
+    OPERATION,
+    WRITER,
+    Category,
+    ManagedColumn,
+    ManagedTable,
+    Operation,
+)
 from txguard.engine.sqltext import quote, quoted_list
 
 REFUSED_ERRNO: Final = 9106
@@ -101,9 +109,7 @@ def _after_insert(table: ManagedTable) -> str:
 
 
 def _before_update(table: ManagedTable) -> str:
-    clash = (
-        f"IF @txg_read_ts IS NOT NULL AND NOT ({_same_key(table)}) THEN\n    {_remember_clash(table)}\n  END IF;"
-    )
+    clash = f"IF @txg_read_ts IS NOT NULL AND NOT ({_same_key(table)}) THEN\n    {_remember_clash(table)}\n  END IF;"
     return _body(
         _DECLARE_COUNT,
         _GUARD,
