@@ -16,7 +16,11 @@ class TableKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`type_name` is the lower-case DATA_TYPE of information_schema (int, varchar, decimal, …)."""
+    """`type_name` is the lower-case DATA_TYPE of information_schema (int, varchar, decimal, …).
+
+    `default` is SQL text (`'abc'`, `0`, `current_timestamp()`), the same for MySQL and MariaDB; None: no default,
+    or NULL.
+    """
 
     name: str
     type_name: str
@@ -39,6 +43,7 @@ class Table:
     columns: tuple[Column, ...]
     primary_key: tuple[str, ...]
     unique_keys: tuple[tuple[str, ...], ...]
+    """Without the primary key."""
     shard_key: str | None
     """The column whose hash picks the shard; None unless SHARDED."""
     home: ShardName | None
