@@ -115,10 +115,7 @@ class Cleaner:
                 gone = [Timestamp(int(row[0] or 0)) for row in answers[0].rows]
                 if not gone:
                     return
-                histories = [table.history_name for table in await list_managed(connection)]
-                await connection.run(
-                    [READ_COMMITTED, "START TRANSACTION", *clean_statements(histories, gone), "COMMIT"],
-                    timeout_s,
-                )
+                statements = clean_statements(await list_managed(connection, timeout_s), gone)
+                await connection.run([READ_COMMITTED, "START TRANSACTION", *statements, "COMMIT"], timeout_s)
                 if len(gone) < batch:
                     return

@@ -16,9 +16,10 @@ from tso.types import Outcome, ShardName, Timestamp
 from txguard.engine import failpoints
 from txguard.engine.blockers import kill_blockers_of
 from txguard.engine.concurrent import gather, settle
+from txguard.engine.managed import list_managed
 from txguard.engine.settings import EngineSettings
 from txguard.engine.shard import Connection, ConnectionLost, Shard, ShardError, ShardUnavailable, borrow
-from txguard.engine.undo import undo_transaction
+from txguard.engine.undo import undo
 
 UNDO_PATIENCE_S = 0.1
 """An undo that takes longer is looked at: whoever blocks it is killed."""
@@ -91,10 +92,12 @@ class Resolver:
 
     async def _undo(self, shard: Shard, connection: Connection, start_ts: Timestamp) -> None:
         """The undo waits for nobody: whoever holds a row that it restores cannot commit, and is killed."""
+        timeout_s = self.settings.control_timeout_s
+        tables = await list_managed(connection, timeout_s)
         async with asyncio.TaskGroup() as group:
-            undo = group.create_task(undo_transaction(connection, start_ts, self.settings.control_timeout_s))
-            while not undo.done():
-                done, _ = await asyncio.wait({undo}, timeout=UNDO_PATIENCE_S)
+            task = group.create_task(undo(connection, tables, start_ts, timeout_s))
+            while not task.done():
+                done, _ = await asyncio.wait({task}, timeout=UNDO_PATIENCE_S)
                 if not done:
                     await kill_blockers_of(shard, connection.thread_id, self.settings)
 

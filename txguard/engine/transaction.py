@@ -25,7 +25,8 @@ from txguard.engine.branch import (
 )
 from txguard.engine.commit import commit
 from txguard.engine.concurrent import gather, settle
-from txguard.engine.conflicts import ConflictCheck, raise_on_conflict
+from txguard.engine.conflicts import ConflictCheck
+from txguard.engine.passed_over import raise_on_conflict
 from txguard.engine.shard import ConnectionLost, Reply, ShardError, ShardUnavailable, borrow
 from txguard.engine.states import TransactionState
 from txguard.errors import Conflict, OracleUnavailable, ShardDown, TransactionLost
@@ -149,16 +150,16 @@ class Transaction:
         self, shards: Sequence[ShardName], checks: Sequence[ConflictCheck], *, locking_read: bool
     ) -> None:
         """[R1] for the rows that a current read passed over or met: asked on a second connection."""
-        settings = self.engine.settings
+        settings, read_ts, start_ts = self.engine.settings, self.read_ts, self.started()
+        assert read_ts is not None
 
         async def check(name: ShardName) -> None:
-            assert self.read_ts is not None
             async with borrow(self.engine.shards[name], settings.acquire_timeout_s) as connection:
                 await raise_on_conflict(
                     connection,
                     checks,
-                    self.read_ts,
-                    self.started(),
+                    read_ts=read_ts,
+                    start_ts=start_ts,
                     locking_read=locking_read,
                     timeout_s=settings.control_timeout_s,
                 )
