@@ -2,8 +2,8 @@
 
 The connection goes to the function's parameter named `connection`. If that is the first one (after `self` or
 `cls`), callers leave it out: the decorated function has one parameter less. Declared as
-`*, connection: Connection = INJECTED`, callers may give a connection of their own by keyword. A function without
-such a parameter asks `current_connection()`.
+`*, connection: Connection = INJECTED`, callers may give a connection of their own, by keyword. A function
+without such a parameter asks `current_connection()`.
 """
 
 from __future__ import annotations
