@@ -48,7 +48,9 @@ _TSO_ERRORS: dict[type[TsoError], tuple[type[TxGuardError], str]] = {
         "a transaction whose rows this one replaced was rolled back; run it again",
     ),
     TransactionUnknown: (Conflict, "the timestamp oracle was restarted during the transaction; run it again"),
+    TsoError: (OracleUnavailable, "the timestamp oracle failed; nothing was committed, try again"),
 }
+"""The first class that fits counts, so the root stands last."""
 
 
 def client_error(error: BaseException) -> ClientError:
@@ -60,7 +62,7 @@ def client_error(error: BaseException) -> ClientError:
     if isinstance(error, TxGuardError | ProxyError):
         return ClientError(error.errno, error.sqlstate, str(error))
     if isinstance(error, TsoError):
-        kind, text = _TSO_ERRORS[type(error)]
+        kind, text = next(known for base, known in _TSO_ERRORS.items() if isinstance(error, base))
         return ClientError(kind.errno, kind.sqlstate, text)
     if isinstance(error, ConnectionLost | ShardUnavailable):
         return ClientError(

@@ -80,7 +80,8 @@ class SetStatement:
         if len(expression.parts) == 1 and isinstance(expression.parts[0], SessionValue):
             local = self.values.local(expression.parts[0])
             if local is not NotImplemented:
-                return local
+                held: UserValue = local
+                return held
         text = expression.render(Bindings(literals=self.literals, session=self.values.literal))
         return await self.shards.evaluate(text)
 
@@ -144,7 +145,9 @@ class SetStatement:
                 raise UnknownVariable(name) from None
             raise
         if _comparable(value) != _comparable(present):
-            raise NotSupported(f"setting @@{name} to another value than its present one ({present})")
+            raise NotSupported(
+                f"setting @@{name} to another value than its present one ({_comparable(present)})"
+            )
 
     # ------------------------------------------------------------ SET TRANSACTION
 

@@ -1,4 +1,4 @@
-"""The connection that a session answers on, as much of it as a session uses.
+"""The connection that statements are answered on, as much of it as executor and session use.
 
 `proxy.server.handler.Client` and `Login` meet these Protocols; they stand here because the server is the layer above.
 """
