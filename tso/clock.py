@@ -14,16 +14,17 @@ from typing import Protocol
 
 from tso.types import LOGICAL_BITS, Timestamp
 
+NS_PER_MS = 1_000_000
 MAX_TIMESTAMP = Timestamp((1 << 64) - 1)
 
 
 class PhysicalClock(Protocol):
-    def wall_ms(self) -> int:
-        """Milliseconds since the Unix epoch. May step in both directions."""
+    def wall_ns(self) -> int:
+        """Nanoseconds since the Unix epoch. May step in both directions."""
         ...
 
-    def monotonic_ms(self) -> int:
-        """Milliseconds since anything. Never steps."""
+    def monotonic_ns(self) -> int:
+        """Nanoseconds since anything. Never steps."""
         ...
 
 
@@ -43,14 +44,14 @@ def timestamp_at(milliseconds: int) -> Timestamp:
 class HybridClock:
     """Serves timestamps above `above` and below the bound; begins with no bound, so with nothing to serve."""
 
-    __slots__ = ("_anchor_monotonic_ms", "_anchor_ms", "_bound", "_last", "_physical", "served")
+    __slots__ = ("_bound", "_last", "_offset_ns", "_physical", "served")
 
     def __init__(self, physical: PhysicalClock, above: Timestamp) -> None:
         self._physical = physical
         self._last: int = above
         self._bound: int = 0
-        self._anchor_ms = max(physical.wall_ms(), physical_ms(above))
-        self._anchor_monotonic_ms = physical.monotonic_ms()
+        self._offset_ns = 0  # from monotonic time to ours; only ever raised
+        self._follow(max(physical.wall_ns(), physical_ms(above) * NS_PER_MS))
         self.served = 0
 
     @property
@@ -64,14 +65,12 @@ class HybridClock:
 
     def now_ms(self) -> int:
         """Physical time that never goes backwards and never stands still."""
-        monotonic_ms = self._physical.monotonic_ms()
-        steady_ms = self._anchor_ms + monotonic_ms - self._anchor_monotonic_ms
-        wall_ms = self._physical.wall_ms()
-        if wall_ms <= steady_ms:
-            return steady_ms
-        self._anchor_ms = wall_ms
-        self._anchor_monotonic_ms = monotonic_ms
-        return wall_ms
+        wall_ns = self._physical.wall_ns()
+        steady_ns = self._physical.monotonic_ns() + self._offset_ns
+        if wall_ns > steady_ns:
+            self._offset_ns += wall_ns - steady_ns
+            return wall_ns // NS_PER_MS
+        return steady_ns // NS_PER_MS
 
     def next(self, count: int = 1) -> Timestamp:
         """Allocate `count` consecutive timestamps, return the first. Raises BoundReached, allocating none."""
@@ -101,6 +100,8 @@ class HybridClock:
     def observe(self, timestamp: Timestamp) -> None:
         """Never serve `timestamp` or one below it: it was seen on a shard."""
         self._last = max(self._last, timestamp)
-        if self.now_ms() < physical_ms(timestamp):
-            self._anchor_ms = physical_ms(timestamp)
-            self._anchor_monotonic_ms = self._physical.monotonic_ms()
+        self._follow(physical_ms(timestamp) * NS_PER_MS)
+
+    def _follow(self, now_ns: int) -> None:
+        """Time is `now_ns` now, unless it is later already."""
+        self._offset_ns = max(self._offset_ns, now_ns - self._physical.monotonic_ns())

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from tso.background import BackgroundTask
-from tso.clock import HybridClock, PhysicalClock, physical_ms
+from tso.clock import NS_PER_MS, HybridClock, PhysicalClock, physical_ms
 from tso.lease import Lease
 from tso.oracle import Oracle
 from tso.physical import SystemClock
@@ -46,7 +46,7 @@ class EmbeddedTso(Oracle):
         term = await store.begin_term()
         hybrid = HybridClock(physical, above=term.bound)
         if wait_for_old_leader:
-            left_ms = physical_ms(term.bound) - physical.wall_ms()
+            left_ms = physical_ms(term.bound) - physical.wall_ns() // NS_PER_MS
             await asyncio.sleep(min(max(left_ms, 0), window_ms) / 1000)
         lease = Lease(term.epoch, hybrid, physical, store, window_ms)
         await lease.renew()

@@ -11,7 +11,7 @@ import asyncio
 import enum
 import logging
 
-from tso.clock import HybridClock, PhysicalClock
+from tso.clock import NS_PER_MS, HybridClock, PhysicalClock
 from tso.errors import BoundStoreError, Deposed, TsoUnavailable
 from tso.store import BoundStore
 from tso.types import Timestamp
@@ -41,7 +41,7 @@ class Lease:
         self._physical = physical
         self._store = store
         self._window_ms = window_ms
-        self._until_monotonic_ms = 0
+        self._until_ns = 0
         self._failure: TsoUnavailable | None = None
         self._hurry = asyncio.Event()
         self._attempted = asyncio.Event()
@@ -49,15 +49,15 @@ class Lease:
     @property
     def live(self) -> bool:
         """Whether no other leader can serve yet: until a window after the last renewal began."""
-        return self._physical.monotonic_ms() < self._until_monotonic_ms
+        return self._physical.monotonic_ns() < self._until_ns
 
     async def renew(self) -> None:
         """Persist the next bound and serve below it. Raises BoundStoreError, or Deposed for ever."""
-        began_ms = self._physical.monotonic_ms()
+        began_ns = self._physical.monotonic_ns()
         bound = self._clock.next_bound(self._window_ms)
         await self._store.raise_bound(self.epoch, bound)
         self._clock.raise_bound(bound)
-        self._until_monotonic_ms = began_ms + self._window_ms
+        self._until_ns = began_ns + self._window_ms * NS_PER_MS
 
     async def run(self) -> None:
         while self.state is not LeaseState.DEPOSED:
@@ -100,7 +100,7 @@ class Lease:
 
     def close(self) -> None:
         self._clock.close()
-        self._until_monotonic_ms = 0
+        self._until_ns = 0
 
     async def _pause(self, seconds: float) -> None:
         try:

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from tso.api import Tso
 from tso.clock import MAX_TIMESTAMP, BoundReached, HybridClock, timestamp_at
 from tso.errors import QuietExpired, TsoTimeout
-from tso.gates import Gate
+from tso.gates import Gate, GateState
 from tso.lease import Lease
 from tso.types import Begun, Orphan, Outcome, ShardName, Timestamp, TsoStatistics
 from tso.waiter import Waiter, WaiterState
@@ -22,6 +22,8 @@ from tso.window import LOCAL_SESSION, SessionId, Window, dependency_rolled_back
 
 QUIET_S = 0.050
 """How long commits are held back at most for one quiet snapshot."""
+QUIET_DRAIN_S = QUIET_S / 2
+"""How much of it may go into waiting for the outstanding commits; the rest is for opening the views."""
 RENEWAL_WAIT_S = 1.0
 """How long a call waits for a bound that is only late, after a pause of the process, say."""
 
@@ -237,13 +239,14 @@ class Oracle(Tso):
                 continue
             asyncio.get_running_loop().call_later(QUIET_S, gates.expire, gate)
             try:
-                read_ts = await self._read_ts_when_drained(start_ts, shards, deadline, session)
+                if await self._drained(shards, deadline):
+                    read_ts = await self.read_ts(start_ts, session)
+                    if gate.state is GateState.CLOSED:
+                        return gate, read_ts
             except BaseException:
                 gates.open(gate)
                 raise
-            if read_ts is not None:
-                return gate, read_ts
-            # Somebody is slow to end: let the others go on meanwhile, then try again.
+            # Somebody is slow to end: let the others go on until then, and try again.
             slow = self._window.wait_barrier(shards, MAX_TIMESTAMP)
             gates.open(gate)
             if slow is not None:
@@ -255,16 +258,14 @@ class Oracle(Tso):
         """True when no commit went through since `close_gate`."""
         return self._window.gates.open(gate)
 
-    async def _read_ts_when_drained(
-        self, start_ts: Timestamp, shards: Collection[ShardName], deadline: Deadline, session: SessionId
-    ) -> Timestamp | None:
-        """None when the shards are not quiet within the bound."""
+    async def _drained(self, shards: Collection[ShardName], deadline: Deadline) -> bool:
+        """Whether no commit is outstanding on `shards` any more, in time to be of use."""
         if waiter := self._window.wait_barrier(shards, MAX_TIMESTAMP):
             try:
-                await self._wait(waiter, min(QUIET_S, deadline.left_s()), lambda: "quiet")
+                await self._wait(waiter, min(QUIET_DRAIN_S, deadline.left_s()), lambda: "quiet")
             except TsoTimeout:
-                return None
-        return await self.read_ts(start_ts, session)
+                return False
+        return True
 
     # The whole
 

@@ -30,14 +30,15 @@ NO_SESSION = SessionId(-1)
 """Whose coordinator is gone."""
 
 _REMEMBERED_MIN = 64
+_BEGUN_SLACK = 1024
 
 
 class Transaction:
     __slots__ = ("floor", "read_ts", "session", "start_ts")
 
-    def __init__(self, start_ts: Timestamp, floor: Timestamp, session: SessionId) -> None:
+    def __init__(self, start_ts: Timestamp, session: SessionId) -> None:
         self.start_ts = start_ts
-        self.floor = floor
+        self.floor = start_ts
         self.session = session
         self.read_ts: Timestamp | None = None
 
@@ -48,9 +49,9 @@ class Window:
     def __init__(self, token_base: int = 0) -> None:
         self.commits = OutstandingCommits()
         self.gates = Gates()
-        self._transactions: dict[Timestamp, Transaction] = {}  # in the order of start_ts
+        self._transactions: dict[Timestamp, Transaction] = {}
+        self._begun: deque[Timestamp] = deque()  # in order; those that ended are dropped at the front, lazily
         self._adopted: dict[Timestamp, None] = {}
-        self._oldest: Timestamp | None = None  # None: to be looked up
         self._rolled_back: dict[Timestamp, None] = {}
         self._prune_at = _REMEMBERED_MIN
         self._token_base = token_base
@@ -62,11 +63,18 @@ class Window:
 
     def begin(self, start_ts: Timestamp, session: SessionId = LOCAL_SESSION) -> Timestamp:
         """Register a fresh `start_ts`, above all before it, as active; returns its floor."""
-        oldest = self._oldest
-        if oldest is None:
-            oldest = self._oldest = self._find_oldest(start_ts)
-        self._transactions[start_ts] = Transaction(start_ts, oldest, session)
-        return oldest
+        transactions, begun = self._transactions, self._begun
+        begun.append(start_ts)
+        transactions[start_ts] = transaction = Transaction(start_ts, session)
+        while begun[0] not in transactions:
+            begun.popleft()
+        floor = begun[0]
+        if self._adopted:
+            floor = min(floor, min(self._adopted))
+        if len(begun) > 2 * len(transactions) + _BEGUN_SLACK:  # one that stays long holds up the front
+            self._begun = deque(transactions)
+        transaction.floor = floor
+        return floor
 
     def require(self, start_ts: Timestamp, session: SessionId = LOCAL_SESSION) -> Transaction:
         """The active transaction of this session. Raises TransactionUnknown."""
@@ -85,8 +93,8 @@ class Window:
         """
         if start_ts in self.commits:
             self.orphan(start_ts)
-        elif self._transactions.pop(start_ts, None) is not None:
-            self._ended(start_ts)
+        else:
+            self._transactions.pop(start_ts, None)
 
     def end_session(self, session: SessionId) -> None:
         """A coordinator is gone: its active transactions end, its outstanding commits become orphans."""
@@ -145,7 +153,6 @@ class Window:
         self.commits.add(commit)
         if start_ts not in self._transactions:
             self._adopted[start_ts] = None
-            self._oldest = None
         self.gates.expire_on(participants)
         self._queue(commit)
 
@@ -167,7 +174,6 @@ class Window:
         self.commits.remove(commit)
         if self._transactions.pop(start_ts, None) is None:
             self._adopted.pop(start_ts, None)
-        self._ended(start_ts)
 
     # Orphans
 
@@ -244,14 +250,6 @@ class Window:
         commit.janitor = None
         self._orphans.append(commit)
         self._orphan_queued.release()
-
-    def _find_oldest(self, default: Timestamp) -> Timestamp:
-        oldest = next(iter(self._transactions), default)
-        return min(oldest, min(self._adopted, default=oldest))
-
-    def _ended(self, start_ts: Timestamp) -> None:
-        if start_ts == self._oldest:
-            self._oldest = None
 
     def _remember_rolled_back(self, start_ts: Timestamp) -> None:
         """Until every active floor is above it, and so the floor of each to come: nobody can depend on it."""

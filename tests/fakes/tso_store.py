@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 
+from tso.clock import NS_PER_MS
 from tso.errors import BoundStoreError, Deposed
 from tso.store import Term
 from tso.types import Timestamp
 
 
 class MemoryBoundStore:
-    """Keeps its row over many oracles, as a server does. `failing` makes it refuse, `stuck` makes it not answer."""
+    """Keeps its row over many oracles, as a server does.
+
+    `failing` makes it refuse; while `answering` is clear it does not answer.
+    """
 
     def __init__(self) -> None:
         self.epoch = 0
         self.bound = Timestamp(0)
         self.failing = False
-        self.stuck = False
+        self.answering = asyncio.Event()
+        self.answering.set()
         self.writes = 0
 
     async def begin_term(self) -> Term:
@@ -37,8 +42,7 @@ class MemoryBoundStore:
 
     async def _reach(self, epoch: int | None = None) -> None:
         self.writes += 1
-        while self.stuck:
-            await asyncio.sleep(0.001)
+        await self.answering.wait()
         if self.failing:
             raise BoundStoreError("the test's store fails")
         if epoch is not None and epoch != self.epoch:
@@ -49,19 +53,23 @@ class ManualClock:
     """A physical clock that stands still until it is told otherwise."""
 
     def __init__(self, wall_ms: int = 1_700_000_000_000, monotonic_ms: int = 1_000) -> None:
-        self.wall = wall_ms
-        self.monotonic = monotonic_ms
+        self._wall_ns = wall_ms * NS_PER_MS
+        self._monotonic_ns = monotonic_ms * NS_PER_MS
 
+    @property
     def wall_ms(self) -> int:
-        return self.wall
+        return self._wall_ns // NS_PER_MS
 
-    def monotonic_ms(self) -> int:
-        return self.monotonic
+    def wall_ns(self) -> int:
+        return self._wall_ns
+
+    def monotonic_ns(self) -> int:
+        return self._monotonic_ns
 
     def advance(self, milliseconds: int) -> None:
-        self.wall += milliseconds
-        self.monotonic += milliseconds
+        self._wall_ns += milliseconds * NS_PER_MS
+        self._monotonic_ns += milliseconds * NS_PER_MS
 
     def step(self, milliseconds: int) -> None:
         """Somebody sets the wall clock."""
-        self.wall += milliseconds
+        self._wall_ns += milliseconds * NS_PER_MS
