@@ -1,8 +1,8 @@
 """The session settings of a shard connection, and the statements that take it from one to another.
 
-A pooled connection remembers the profile it has. Handed to a session with another one, it puts `switch_statements` in front
-of the next packet: no round trip of their own. The character sets are names, because MySQL and MariaDB
-number their collations differently.
+A pooled connection remembers the profile it has. Handed to a session with another one, it puts
+`switch_statements` in front of the next packet: no round trip of their own. The character sets are names,
+because MySQL and MariaDB number their collations differently.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class SessionProfile:
     """What a session has set. `variables` are (name, SQL literal) pairs, sorted by name."""
 
     database: str | None = None
-    """None: the session has none; what the connection had stays, so the session must refuse bare names itself."""
+    """None: the session has none. The connection keeps its last, so the session must refuse bare names."""
     character_set_client: str = "utf8mb4"
     character_set_results: str | None = "utf8mb4"
     """None: NULL, no conversion."""

@@ -1,7 +1,8 @@
 """What a session asks a shard connection to relay.
 
-`stream` and `limit_bytes` say what may happen to a large answer. Streamed (the default), it is handed over in chunks while the shard is
-held back, so memory stays bounded. Not streamed (for merges), it is collected whole, up to `limit_bytes`.
+`stream` and `limit_bytes` say what may happen to a large answer. Streamed (the default), it is handed over in
+chunks while the shard is held back, so memory stays bounded. Not streamed (for merges), it is collected
+whole, up to `limit_bytes`.
 """
 
 from __future__ import annotations

@@ -2,12 +2,13 @@
 
 `Client` is the connection as a session sees it; `Session` is what a connection hands commands to. The rules:
 
-- One command at a time. It begins with a call of one `on_…` method and ends with `Client.finish` or with a `send_…`
-  that is not told `more=True`. Commands that a client pipelines wait in the connection.
-- An `on_…` method may answer before it returns, or return None and answer later from a callback, or return a coroutine,
-  which the connection runs as a task. An exception (of a coroutine, or raised by the method) that has `errno` and `sqlstate` becomes the ERR packet.
-- Packets given to `write` and `finish` are framed and numbered by the session, from `Client.sequence` on (1 when
-  a command begins). Helpers number their own and move `sequence` on.
+- One command at a time. It begins with a call of one `on_…` method and ends with `Client.finish` or with a
+  `send_…` that is not told `more=True`. Commands that a client pipelines wait in the connection.
+- An `on_…` method may answer before it returns, or return None and answer later from a callback, or return a
+  coroutine, which the connection runs as a task. An exception (of a coroutine, or raised by the method) that
+  has `errno` and `sqlstate` becomes the ERR packet.
+- Packets given to `write` and `finish` are framed and numbered by the session, from `Client.sequence` on (1
+  when a command begins). Helpers number their own and move `sequence` on.
 - When the socket ends `on_disconnect` is called at once, even while a command runs; its coroutine is not
   cancelled (a COMMIT must come to its end). After the last command `close` is awaited, once, on every path.
 """
@@ -72,7 +73,10 @@ class Client(Protocol):
         ...
 
     async def drain(self) -> None:
-        """Wait until a slow client has taken most of what was written. Between the chunks of a large answer."""
+        """Wait until a slow client has taken most of what was written.
+
+        Between the chunks of a large answer.
+        """
         ...
 
     def send_ok(
@@ -113,7 +117,7 @@ class Session(Protocol):
     """One client's session. Text of statements is bytes in the client's character set."""
 
     def on_login(self) -> Pending:
-        """Answer the login: `send_ok`, or `send_error` (an unknown database), which also ends the connection."""
+        """Answer the login. `send_error` (an unknown database, say) also ends the connection."""
         ...
 
     def on_query(self, sql: bytes) -> Pending: ...

@@ -1,7 +1,7 @@
 """Single values of the binary protocol ("Binary Protocol Value"), of rows and of bound parameters alike.
 
-A value in Python is an int, a float, a MysqlDateTime, a MysqlTime, or bytes for everything else: strings, DECIMAL,
-JSON, BIT, ENUM, SET, blobs and geometry travel as length-encoded strings.
+A value in Python is an int, a float, a MysqlDateTime, a MysqlTime, or bytes for everything else: strings,
+DECIMAL, JSON, BIT, ENUM, SET, blobs and geometry travel as length-encoded strings.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The flag words of the protocol: capabilities, server status, column flags.
 
-Names and values are the manual's ("Capabilities Flags", "SERVER_STATUS_flags_enum", "Column Definition Flags"),
-without the CLIENT_ and SERVER_ prefixes.
+Names and values are the manual's ("Capabilities Flags", "SERVER_STATUS_flags_enum", "Column Definition
+Flags"), without the CLIENT_ and SERVER_ prefixes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Between the text and the binary form of a value, given its column definition.
 
-The proxy merges and makes results as text; a client that executes a prepared statement gets binary rows. The way back
-serves merges of binary answers. Numbers, dates and times change form; everything else is the same bytes in both.
+The proxy merges and makes results as text; a client that executes a prepared statement gets binary rows. The
+way back serves merges of binary answers. Numbers, dates and times change form; everything else is the same
+bytes in both.
 """
 
 from __future__ import annotations

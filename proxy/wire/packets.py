@@ -1,13 +1,13 @@
 """Packet framing: four bytes of header, payloads of 16 MiB and more in several packets, sequence ids.
 
-Owns `frame`, `renumber` and the incremental `PacketReader`. The rule: a payload is cut into packets of 0xFFFFFF bytes and ends
-with the first shorter one, which may be empty; sequence ids count up from the command's 0, modulo 256
-("MySQL Packets").
+Owns `frame`, `renumber` and the incremental `PacketReader`. The rule: a payload is cut into packets of
+0xFFFFFF bytes and ends with the first shorter one, which may be empty; sequence ids count up from the
+command's 0, modulo 256 ("MySQL Packets").
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from proxy.errors import MalformedPacket, PacketTooLarge
@@ -52,9 +52,9 @@ class Packet(NamedTuple):
 class PacketReader:
     """Cuts a byte stream into payloads.
 
-    `feed` what the socket gave, then call `next_packet` until it returns None. The first packet of every command must
-    be numbered `expected`; the caller sets it (0 for a command, counting on during a handshake). After an
-    error the stream cannot be trusted: close it.
+    `feed` what the socket gave, then call `next_packet` until it returns None. The first packet of every
+    command must be numbered `expected`; the caller sets it (0 for a command, counting on during a handshake).
+    After an error the stream cannot be trusted: close it.
     """
 
     __slots__ = ("_buffer", "expected", "max_bytes")
@@ -107,3 +107,28 @@ class PacketReader:
         rest = bytes(self._buffer)
         self._buffer.clear()
         return rest
+
+
+def split_packets(data: bytes | bytearray | memoryview) -> Iterator[bytes]:
+    """The payloads of whole, framed packets."""
+    position, size = 0, len(data)
+    parts: list[bytes] = []
+    while position + HEADER_BYTES <= size:
+        length = int.from_bytes(data[position : position + 3], "little")
+        end = position + HEADER_BYTES + length
+        if end > size:
+            raise MalformedPacket("packets end inside one")
+        parts.append(bytes(data[position + HEADER_BYTES : end]))
+        position = end
+        if length < MAX_PAYLOAD_BYTES:
+            yield parts[0] if len(parts) == 1 else b"".join(parts)
+            parts.clear()
+
+
+def renumber(packets: bytearray, sequence: int) -> None:
+    """Number framed packets from `sequence` on, in place. The last one may be cut off anywhere."""
+    position, size = 0, len(packets)
+    while position + HEADER_BYTES <= size:
+        packets[position + 3] = sequence & 0xFF
+        position += HEADER_BYTES + int.from_bytes(packets[position : position + 3], "little")
+        sequence += 1

@@ -1,9 +1,10 @@
 """Finds the end of a shard's answer by walking packet headers: no row is ever looked into.
 
-Owns `ResponseScanner` (COM_QUERY, COM_STMT_EXECUTE and all commands that answer OK) and `PrepareScanner`. Both are given the whole buffer again
-whenever it has grown and go on where they stopped. The answers are framed by EOF packets (no DEPRECATE_EOF).
-The first `leading` results of a multi-statement packet are the proxy's own control statements; the packets
-after them are renumbered in place from 1, as if the client's statement had been sent alone.
+Owns `ResponseScanner` (COM_QUERY, COM_STMT_EXECUTE and all commands that answer OK) and `PrepareScanner`.
+Both are given the whole buffer again whenever it has grown and go on where they stopped. The answers are
+framed by EOF packets (no DEPRECATE_EOF). The first `leading` results of a multi-statement packet are the
+proxy's own control statements; the packets after them are renumbered in place from 1, as if the client's
+statement had been sent alone.
 
 Hot path: a point select costs five turns of the loop in `scan`.
 """
@@ -45,10 +46,12 @@ class ResponseScanner:
         "_leading",
         "_phase",
         "_remaining",
+        "_renumber",
         "affected_rows",
         "body_start",
         "column_count",
         "error",
+        "first_column_count",
         "last_insert_id",
         "marks",
         "mixed_status",
@@ -76,8 +79,11 @@ class ResponseScanner:
         self.affected_rows = self.last_insert_id = 0
         self.column_count = 0
         """Of the last result set; 0: the last result was an OK or ERR."""
+        self.first_column_count = 0
+        """Of the first result after the leading ones."""
         self.error: ErrPacket | None = None
         self._leading = leading
+        self._renumber = leading > 0
         self._phase = _FIRST
         self._remaining = 0
         self._continued = False
@@ -86,7 +92,7 @@ class ResponseScanner:
         """Go on through `data`, a bytearray where there are leading results. True: the answer is complete."""
         size = len(data)
         position, phase, sequence = self.position, self._phase, self.sequence
-        leading, continued = self._leading, self._continued
+        leading, renumber, continued = self._leading, self._renumber, self._continued
         while position + 4 < size:
             header, first = _header_and_first(data, position)
             length = header & 0xFFFFFF
@@ -103,7 +109,7 @@ class ResponseScanner:
                     self.body_start = position = end
                     sequence = 1
                     continue
-            if leading and self.results >= leading:
+            if renumber and self.results >= leading:
                 data[position + 3] = sequence  # type: ignore[index]
             sequence = sequence + 1 & 0xFF
             position = end
@@ -112,11 +118,16 @@ class ResponseScanner:
         self.position, self._phase, self.sequence, self._continued = position, phase, sequence, continued
         return phase == _DONE
 
+    def renumber_on(self, sequence: int) -> None:
+        """From the next packet on, number them in place from `sequence`. `scan` then needs a bytearray."""
+        self._renumber = True
+        self.sequence = sequence & 0xFF
+
     def forget(self, count: int) -> None:
         """The first `count` bytes of the buffer are gone (handed on): positions move."""
         self.position -= count
         self.body_start = 0
-        self.marks.clear()
+        self.marks = []
 
     def _boundary(self, data: bytes | bytearray, position: int, length: int, first: int, phase: int) -> int:
         """Take in a packet that begins or ends something, and return the phase after it."""
@@ -133,6 +144,8 @@ class ResponseScanner:
                 raise MalformedPacket("a shard asked for a local file")
             self.column_count, _ = read_lenenc_int(bytes(data[start : start + length]), 0)
             self._remaining = self.column_count
+            if self.results == self._leading:
+                self.first_column_count = self.column_count
             return _COLUMNS
         if first != 0xFE or length != 5:
             raise MalformedPacket(f"a shard sent 0x{first:02x} where an EOF was expected")
@@ -164,7 +177,7 @@ class ResponseScanner:
 
 
 class PrepareScanner:
-    """The answer to COM_STMT_PREPARE: the head, then definitions of parameters and of columns, each with its EOF."""
+    """The answer to COM_STMT_PREPARE: a head, parameter definitions and EOF, column definitions and EOF."""
 
     __slots__ = ("_remaining", "columns", "error", "marks", "params", "position", "statement_id", "warnings")
 

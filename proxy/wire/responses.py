@@ -1,7 +1,7 @@
 """OK, ERR and EOF packets ("Generic Response Packets"): values, make and parse.
 
-Payloads only; `proxy.wire.packets` frames them. What OK carries depends on the capabilities of the connection:
-PROTOCOL_41 is required of everyone here, SESSION_TRACK and DEPRECATE_EOF are asked about.
+Payloads only; `proxy.wire.packets` frames them. What OK carries depends on the capabilities of the
+connection: PROTOCOL_41 is required of everyone here, SESSION_TRACK and DEPRECATE_EOF are asked about.
 """
 
 from __future__ import annotations

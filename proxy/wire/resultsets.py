@@ -1,7 +1,7 @@
 """Whole result sets as a server sends them, framed by EOF packets.
 
-TxGuard offers no DEPRECATE_EOF to its clients and asks for none from shards, so a shard's rows can be passed on
-as they are; what it makes itself has the same frame.
+TxGuard offers no DEPRECATE_EOF to its clients and asks for none from shards, so a shard's rows can be passed
+on as they are; what it makes itself has the same frame.
 """
 
 from __future__ import annotations

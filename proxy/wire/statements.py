@@ -1,7 +1,7 @@
 """Prepared statements: the answer to COM_STMT_PREPARE, and COM_STMT_EXECUTE both ways.
 
-A client sends the types of its parameters with the first execute (`new_params_bound`) and may leave them out later, so who
-parses must remember them: `ExecuteRequest.param_types` is what to pass in the next time.
+A client sends the types of its parameters with the first execute (`new_params_bound`) and may leave them out
+later, so who parses must remember them: `ExecuteRequest.param_types` is what to pass in the next time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Dates and times as MySQL knows them, which Python's datetime cannot hold: zero dates, days of 00, times up to 838 hours.
+"""Dates and times as MySQL knows them, which Python's datetime cannot hold: zero dates, days of 00, times up
+to 838 hours.
 
-Owns their binary form ("Binary Protocol Value": lengths 0, 4, 7, 11 and 0, 8, 12) and their text form. Every failure
-is a MalformedPacket.
+Owns their binary form ("Binary Protocol Value": lengths 0, 4, 7, 11 and 0, 8, 12) and their text form. Every
+failure is a MalformedPacket.
 """
 
 from __future__ import annotations

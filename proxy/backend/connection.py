@@ -1,0 +1,383 @@
+"""A connection to a shard: the socket under an exchange.
+
+Owns `BackendConnection`, which meets the engine's `Connection` and `RelayConnection`. It is idle (no
+exchange), busy (with one; a second is refused), streaming (the first part of a large answer is handed over,
+the rest drawn from a ReplyStream) or closed. What ends it in the middle of an exchange (the socket, a
+deadline, `abort`) gives ConnectionLost to whoever waits, once.
+
+Hot path: `relay_nowait`, one write, `data_received`, `on_reply`: no task, no future, no timer of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from proxy.backend.deadline import Deadline
+from proxy.backend.exchange import (
+    NO_LEADING,
+    Buffer,
+    CommandExchange,
+    ControlExchange,
+    Exchange,
+    Leading,
+    TextRelay,
+)
+from proxy.backend.prepared_exchange import PreparedExchange
+from proxy.backend.profile import SessionProfile, switch_statements
+from proxy.backend.reply import PrepareReply, RelayReply
+from proxy.backend.statement_cache import StatementCache
+from proxy.backend.statements import HIGH_WATER_BYTES, PreparedStatement, Statement
+from proxy.backend.stream import ReplyStream
+from proxy.errors import MalformedPacket, OutOfMergeMemory
+from proxy.wire.capabilities import Status
+from proxy.wire.commands import Command
+from proxy.wire.packets import frame
+from proxy.wire.response_scanner import ResponseScanner
+from proxy.wire.responses import ErrPacket, make_err, parse_err
+from txguard.engine.shard import ConnectionLost, Rows, ShardError
+
+OnReply = Callable[[RelayReply | None, Exception | None], None]
+"""Called once: the reply, or a ShardError (of a leading statement), ConnectionLost or OutOfMergeMemory."""
+
+IN_TRANS = int(Status.IN_TRANS)
+MARK = "@txg_start_ts="
+"""Set while a connection may write for a transaction; one that still is must not go back to the pool."""
+UNMARK = "@txg_start_ts=NULL"
+
+
+class BackendConnection(asyncio.Protocol):
+    __slots__ = (
+        "_buffer",
+        "_closed",
+        "_deadline",
+        "_discarding",
+        "_exchange",
+        "_loop",
+        "_marked",
+        "_on_closed",
+        "_on_done",
+        "_status",
+        "_stream",
+        "_transport",
+        "_trusted",
+        "address",
+        "found_rows",
+        "idle_since",
+        "profile",
+        "server_version",
+        "statements",
+        "thread_id",
+        "wanted_profile",
+    )
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        address: str,
+        thread_id: int,
+        server_version: str,
+        found_rows: bool,
+    ) -> None:
+        self._transport = transport
+        self._loop = loop
+        self.address = address
+        """For messages: host:port or a socket's path."""
+        self.thread_id = thread_id
+        self.server_version = server_version
+        self.found_rows = found_rows
+        self.profile: SessionProfile | None = None
+        """What the session on the shard has; None: as it came from login."""
+        self.wanted_profile: SessionProfile | None = None
+        """What the next packet must run under; the switch travels with it."""
+        self.statements = StatementCache()
+        self.idle_since = 0.0
+        self._deadline = Deadline(loop, self._deadline_passed)
+        self._exchange: Exchange | None = None
+        self._on_done: OnReply | None = None
+        self._on_closed: Callable[[BackendConnection], None] | None = None
+        self._buffer: bytearray | None = None
+        self._stream: ReplyStream | None = None
+        self._discarding = False
+        self._closed = False
+        self._trusted = True
+        self._marked = False
+        self._status = 0
+
+    # ---------------------------------------------------------------- what it is
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    @property
+    def busy(self) -> bool:
+        return self._exchange is not None or self._stream is not None
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another session may have it: idle, outside a transaction, its settings known."""
+        in_transaction = self._status & IN_TRANS
+        return not (self._closed or self.busy or in_transaction or self._marked) and self._trusted
+
+    def on_closed(self, callback: Callable[[BackendConnection], None]) -> None:
+        """`callback` is told once, when the connection ends for whatever reason."""
+        self._on_closed = callback
+
+    # ---------------------------------------------------------------- requests
+
+    def relay_nowait(self, statement: Statement, on_reply: OnReply, timeout_s: float | None = None) -> None:
+        """Relay a statement without a prefix. Raises ConnectionLost at once when the connection is closed."""
+        self._begin(self._relay_exchange(statement, self._leading(())), on_reply, timeout_s)
+
+    async def relay(
+        self, prefix: Sequence[str], statement: Statement, timeout_s: float | None
+    ) -> tuple[list[Rows], RelayReply]:
+        """The prefix's answers, decoded, and the statement's reply, which may be incomplete (`stream`).
+
+        Raises ShardError when the prefix fails; a failing switch of profile is the prefix's failure, or the
+        reply's `error` where there is no prefix.
+        """
+        exchange = self._relay_exchange(statement, self._leading(prefix))
+        reply = await self._run(exchange, timeout_s)
+        assert reply is not None
+        return exchange.rows, reply
+
+    async def run(self, statements: Sequence[str], timeout_s: float | None) -> list[Rows]:
+        """Control statements in one packet, decoded. Raises ShardError at the first that fails."""
+        exchange = ControlExchange(self._leading(statements))
+        await self._run(exchange, timeout_s)
+        return exchange.rows
+
+    async def prepare(self, sql: bytes, timeout_s: float | None) -> PrepareReply:
+        """Prepare `sql` for later executes and give its definitions. The reply's `error`: it cannot be."""
+        exchange = PreparedExchange(sql, None, self._leading(()), self.statements, self.wanted_profile)
+        await self._run(exchange, timeout_s)
+        assert exchange.definitions is not None
+        return exchange.definitions
+
+    async def ping(self, timeout_s: float | None) -> None:
+        """Raises ConnectionLost."""
+        await self._run(CommandExchange(bytes((Command.COM_PING,))), timeout_s)
+
+    def abort(self) -> None:
+        """Drop the socket at once; the shard rolls the local transaction back."""
+        self._lose("the connection was aborted")
+
+    def close(self) -> None:
+        """Say good-bye; for an idle connection."""
+        if not self._closed and not self.busy:
+            self._transport.write(frame(bytes((Command.COM_QUIT,))))
+        self._lose("the connection was closed", abort=False)
+
+    # ---------------------------------------------------------------- exchanges
+
+    def _relay_exchange(self, statement: Statement, leading: Leading) -> Exchange:
+        if isinstance(statement, PreparedStatement):
+            return PreparedExchange(statement.sql, statement, leading, self.statements, self.wanted_profile)
+        return TextRelay(statement, leading)
+
+    def _leading(self, prefix: Sequence[str]) -> Leading:
+        """The switch to the wanted profile, where there is one, and the caller's statements."""
+        wanted = self.wanted_profile
+        if not prefix and self.profile is wanted:
+            return NO_LEADING
+        for statement in prefix:
+            if MARK in statement:
+                self._marked = UNMARK not in statement
+        switch: list[str] = []
+        if wanted is not None and self.profile is not wanted:
+            switch = switch_statements(self.profile, wanted)
+            self.profile = wanted
+        encoding = wanted.encoding if wanted is not None else "utf-8"
+        try:
+            own = [statement.encode(encoding) for statement in prefix]
+        except UnicodeEncodeError as error:
+            raise ShardError(
+                1300, "HY000", f"Invalid {encoding} character string: {error.object!r}"
+            ) from None
+        return Leading((*(text.encode() for text in switch), *own), len(switch), encoding)
+
+    def _begin(self, exchange: Exchange, on_done: OnReply, timeout_s: float | None) -> None:
+        if self._closed:
+            raise ConnectionLost(f"{self.address}: the connection is closed")
+        if self._exchange is not None or self._stream is not None:
+            raise RuntimeError("a shard connection runs one packet at a time")
+        self._exchange = exchange
+        self._on_done = on_done
+        if timeout_s is not None:
+            self._deadline.set(timeout_s)
+        self._transport.write(exchange.request)
+
+    async def _run(self, exchange: Exchange, timeout_s: float | None) -> RelayReply | None:
+        waiter: asyncio.Future[RelayReply | None] = self._loop.create_future()
+        self._begin(exchange, partial(_settle, waiter), timeout_s)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+
+    # ---------------------------------------------------------------- the socket
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            self._data_without_exchange(data)
+            return
+        buffer: Buffer | None = self._buffer
+        if buffer is None:
+            buffer = bytearray(data) if exchange.rewrites else data
+        else:
+            buffer += data
+        try:
+            done = exchange.feed(buffer)
+        except MalformedPacket as error:
+            self._lose(f"the shard sent what cannot be read: {error}")
+            return
+        if exchange.output is not None:
+            self._transport.write(exchange.output)
+            exchange.output = None
+        if done:
+            self._complete(exchange, buffer)
+        else:
+            self._incomplete(exchange, buffer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lose("the shard closed the connection" if exc is None else f"the connection broke: {exc}")
+
+    def _complete(self, exchange: Exchange, buffer: Buffer) -> None:
+        if exchange.end != len(buffer):
+            self._lose("the shard sent more than was asked for")
+            return
+        on_done = self._on_done
+        assert on_done is not None
+        scanner = exchange.scanner
+        if scanner.status:
+            self._status = scanner.status
+        self._exchange = self._on_done = self._buffer = None
+        self._deadline.clear()
+        if exchange.failure is not None:
+            self._failed(exchange, exchange.failure, on_done)
+        elif self._discarding:
+            self._discarding = False
+            on_done(None, OutOfMergeMemory("the answer of one shard is larger than max_merge_bytes"))
+        elif exchange.statement is None:
+            on_done(None, None)
+        else:
+            start = exchange.body_start
+            packets = buffer[start:] if start else buffer
+            on_done(RelayReply(scanner, packets, base=start, binary=exchange.binary), None)
+
+    def _failed(self, exchange: Exchange, failure: ErrPacket, on_done: OnReply) -> None:
+        """A leading statement failed, so the client's did not run (or is undone by the abort)."""
+        if exchange.failed_at < exchange.leading.profile:
+            self._trusted = False
+        if exchange.must_abort:
+            self.abort()
+        if exchange.statement is not None and not exchange.leading.from_caller:
+            on_done(_error_reply(failure), None)
+        else:
+            on_done(None, ShardError(failure.errno, failure.sqlstate, failure.message))
+
+    def _incomplete(self, exchange: Exchange, buffer: Buffer) -> None:
+        """Keep what has come; hand a part over, or drop it, where there is too much."""
+        kept = buffer if isinstance(buffer, bytearray) else bytearray(buffer)
+        self._buffer = kept
+        statement = exchange.statement
+        if statement is None or not exchange.in_body:
+            return
+        size = len(kept) - exchange.body_start
+        if statement.stream:
+            if size >= HIGH_WATER_BYTES:
+                self._begin_stream(exchange, kept)
+        elif self._discarding or (statement.limit_bytes is not None and size > statement.limit_bytes):
+            self._discarding = True
+            ready = min(exchange.scanner.position, len(kept))
+            del kept[:ready]
+            exchange.scanner.forget(ready)
+            exchange.body_start = 0
+
+    def _begin_stream(self, exchange: Exchange, buffer: bytearray) -> None:
+        scanner, start = exchange.scanner, exchange.body_start
+        self._transport.pause_reading()
+        ready = min(scanner.position, len(buffer))
+        stream = ReplyStream(self._loop, self._transport, scanner, buffer[ready:])
+        packets = buffer[start:ready]
+        reply = RelayReply(scanner, packets, base=start, binary=exchange.binary, source=stream)
+        scanner.forget(ready)
+        on_done = self._on_done
+        assert on_done is not None
+        self._stream = stream
+        self._exchange = self._on_done = self._buffer = None
+        self._deadline.clear()
+        on_done(reply, None)
+
+    def _data_without_exchange(self, data: bytes) -> None:
+        stream = self._stream
+        if stream is None:
+            self._lose(_farewell(data))
+            return
+        try:
+            complete = stream.feed(data)
+        except MalformedPacket as error:
+            self._lose(f"the shard sent what cannot be read: {error}")
+            return
+        if complete:
+            self._stream = None
+            self._status = stream.status
+            if stream.surplus:
+                self._lose("the shard sent more than was asked for")
+
+    def _deadline_passed(self) -> None:
+        self._lose("the shard did not answer in time")
+
+    def _lose(self, reason: str, *, abort: bool = True) -> None:
+        """The end, from whatever side. Whoever waits is told from the loop, not from inside `abort`."""
+        if self._closed:
+            return
+        self._closed = True
+        self._deadline.close()
+        if abort:
+            self._transport.abort()
+        else:
+            self._transport.close()
+        lost = ConnectionLost(f"{self.address}: {reason}")
+        on_done, stream = self._on_done, self._stream
+        self._exchange = self._on_done = self._buffer = self._stream = None
+        if on_done is not None:
+            self._loop.call_soon(on_done, None, lost)
+        if stream is not None:
+            stream.lost(lost)
+        if self._on_closed is not None:
+            self._on_closed(self)
+            self._on_closed = None
+
+
+def _settle(
+    waiter: asyncio.Future[RelayReply | None], reply: RelayReply | None, error: Exception | None
+) -> None:
+    if waiter.done():
+        return
+    if error is not None:
+        waiter.set_exception(error)
+    else:
+        waiter.set_result(reply)
+
+
+def _error_reply(failure: ErrPacket) -> RelayReply:
+    packets = frame(make_err(failure), 1)
+    scanner = ResponseScanner()
+    scanner.scan(packets)
+    return RelayReply(scanner, packets)
+
+
+def _farewell(data: bytes) -> str:
+    """What a server says before it closes an idle connection: an ERR that nobody asked for."""
+    try:
+        return f"the shard closed the connection: {parse_err(data[4:]).message}"
+    except MalformedPacket:
+        return "the shard sent data that nobody asked for"
