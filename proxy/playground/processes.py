@@ -17,10 +17,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
+_GREETING = 10  # the protocol version that HandshakeV10 begins with
 # Below Linux's range for outgoing connections (32768 up): none takes a server's port while it is down.
 _PORTS = range(20_000, 32_000)
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -97,6 +99,20 @@ def port_is_free(host: str, port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+async def greets(connecting: Coroutine[Any, Any, tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> bool:
+    """Whether a MySQL server or proxy is there and lets clients in: it speaks first, with protocol version 10."""
+    try:
+        async with asyncio.timeout(5):
+            reader, writer = await connecting
+            try:
+                packet = await reader.readexactly(5)
+            finally:
+                writer.close()
+    except (OSError, asyncio.IncompleteReadError):
+        return False
+    return packet[4] == _GREETING
 
 
 def tail(path: Path, lines: int = 25) -> str:

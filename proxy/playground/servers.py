@@ -25,7 +25,7 @@ from proxy.playground.installations import (
     find_server,
     find_servers,
 )
-from proxy.playground.processes import free_port, port_is_free, spawn, tail, terminate, wait_ended
+from proxy.playground.processes import free_port, greets, port_is_free, spawn, tail, terminate, wait_ended
 from proxy.playground.templates import make_datadir, size_options
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "ServerState",
     "find_server",
     "find_servers",
+    "start_all",
     "start_servers",
     "stop_servers",
 ]
@@ -44,7 +45,6 @@ __all__ = [
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 _LONGEST_SOCKET_PATH = 100  # bytes; sun_path of unix(7) has 108
-_GREETING = 10  # the first byte of a server that lets clients in (HandshakeV10)
 
 _COMMON = (
     "--bind-address=127.0.0.1",
@@ -230,7 +230,7 @@ class Server:
                         f"{self.installation.label} in {self.folder} not ready after {START_TIMEOUT_S:.0f} s. "
                         f"The end of {self.error_log}:\n{tail(self.error_log)}"
                     )
-                if await self._greets():
+                if await greets(asyncio.open_unix_connection(self.socket)):
                     return self._process.poll() is None
                 await asyncio.sleep(0.05)
         except BaseException:
@@ -239,24 +239,18 @@ class Server:
             raise
         return False
 
-    async def _greets(self) -> bool:
-        try:
-            async with asyncio.timeout(5):
-                reader, writer = await asyncio.open_unix_connection(self.socket)
-                try:
-                    packet = await reader.readexactly(5)
-                finally:
-                    writer.close()
-        except (OSError, asyncio.IncompleteReadError):
-            return False
-        return packet[4] == _GREETING
-
 
 async def start_servers(
     installation: Installation, folder: Path, count: int, *, options: Sequence[str] = ()
 ) -> list[Server]:
     """Start `count` servers side by side in folder/s1, s2, …; when one fails none is left behind."""
     servers = [Server(installation, folder / f"s{number}", options=options) for number in range(1, count + 1)]
+    await start_all(servers)
+    return servers
+
+
+async def start_all(servers: Sequence[Server]) -> None:
+    """Start them side by side; when one fails none is left running."""
     try:
         async with asyncio.TaskGroup() as group:
             for server in servers:
@@ -266,7 +260,6 @@ async def start_servers(
         if isinstance(error, ExceptionGroup):
             raise error.exceptions[0] from None
         raise
-    return servers
 
 
 async def stop_servers(servers: Sequence[Server]) -> None:

@@ -1,0 +1,8 @@
+"""`python -m proxy --config txguard.toml`: the proxy alone, as `txguard proxy`."""
+
+import typer
+
+from proxy.cli.proxy import command
+
+if __name__ == "__main__":
+    typer.run(command)

@@ -1,0 +1,33 @@
+"""Which subcommands there are."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+
+import typer
+
+SUBCOMMANDS = ("playground", "proxy", "doctor", "inspect", "tso", "demo", "bench")
+"""Each is `command` in the module of its name in this package; `Settings` there, if any, goes to typer."""
+
+app = typer.Typer(
+    name="txguard",
+    help="Several MySQL or MariaDB servers as one database, with transactions over all of them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _register() -> None:
+    for name in SUBCOMMANDS:
+        module_name = f"proxy.cli.{name}"
+        if find_spec(module_name) is not None:
+            module = import_module(module_name)
+            app.command(name, **getattr(module, "SETTINGS", {}))(module.command)
+
+
+def main() -> None:
+    """The console script."""
+    _register()
+    app()

@@ -1,0 +1,61 @@
+"""`txguard proxy`, also `python -m proxy`: serve clients until told to end."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import structlog
+import typer
+
+from proxy.cli.running import DEFAULT_CONFIG, ConfigPath, fail, load_or_exit, run_until_signalled
+from proxy.config import Config
+
+log = structlog.get_logger(__name__)
+
+
+def command(
+    config: ConfigPath = DEFAULT_CONFIG,
+    doctor: Annotated[bool, typer.Option("--doctor/--no-doctor", help="examine the shards first")] = True,
+) -> None:
+    """Serve MySQL clients in front of the shards. Ends on SIGTERM and Ctrl-C."""
+    from proxy.logs import configure
+    from proxy.server.main import serve
+
+    loaded = load_or_exit(config)
+    configure(loaded.log)
+
+    async def run() -> None:
+        if doctor:
+            await _examine(loaded)
+        await serve(loaded)
+
+    try:
+        run_until_signalled(run, fast=True)
+    except OSError as error:  # the address is in use, a socket's folder does not exist, …
+        fail(f"cannot serve on {loaded.proxy.listen}: {error}")
+
+
+async def _examine(config: Config) -> None:
+    """Log what the doctor finds; do not start on an error. Shards that are down may come back."""
+    from proxy.doctor import Severity, examine, refuses_start
+
+    levels = {
+        Severity.OK: "info",
+        Severity.WARNING: "warning",
+        Severity.UNKNOWN: "warning",
+        Severity.ERROR: "error",
+    }
+    findings = await examine(config)
+    for finding in findings:
+        details = {
+            "shard": finding.shard,
+            "check": finding.check,
+            "text": finding.text,
+            "remedy": finding.remedy,
+        }
+        tell = getattr(log, levels[finding.severity])
+        tell("doctor", **{key: value for key, value in details.items() if value})
+    if refuses_start(findings):
+        fail(
+            "the shards are not fit to be served: see the errors above (txguard doctor shows them as a table)"
+        )
