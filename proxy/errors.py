@@ -80,5 +80,12 @@ class OutOfMergeMemory(ProxyError):
     sqlstate = "HY001"
 
 
+class AutoIncrementFailed(ProxyError):
+    """No AUTO_INCREMENT value can be had: the table's stored counter is missing."""
+
+    errno = 1467
+    sqlstate = "HY000"
+
+
 class ConfigError(Exception):
     """txguard.toml is not valid; the text names file, line and what would be valid."""
