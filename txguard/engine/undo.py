@@ -52,11 +52,14 @@ def undo_statements(tables: Sequence[ManagedTable], start_ts: int) -> list[str]:
 
 def undo_table_statements(table: ManagedTable, start_ts: int) -> list[str]:
     """One table's part, inside the undo's transaction and session."""
-    same_key = " AND ".join(f"_txg_t.{quote(name)} = _txg_h.{quote(name)}" for name in table.primary_key)
+    # The target without an alias: MariaDB wants a default database for one that has an alias.
+    same_key = " AND ".join(
+        f"{table.source}.{quote(name)} = _txg_h.{quote(name)}" for name in table.primary_key
+    )
     stored = quoted_list((*table.stored_names, WRITER))
     return [
-        f"DELETE _txg_t FROM {table.history} AS _txg_h STRAIGHT_JOIN {table.source} AS _txg_t ON {same_key} "
-        f"WHERE _txg_h.{NEXT} = {start_ts} AND _txg_t.{WRITER} = {start_ts}",
+        f"DELETE {table.source} FROM {table.history} AS _txg_h STRAIGHT_JOIN {table.source} ON {same_key} "
+        f"WHERE _txg_h.{NEXT} = {start_ts} AND {table.source}.{WRITER} = {start_ts}",
         f"INSERT INTO {table.source} ({stored}) SELECT {stored} FROM {table.history} "
         f"WHERE {NEXT} = {start_ts} AND {OPERATION} <> '{Operation.INSERTED.value}'",
         f"DELETE FROM {table.history} WHERE {NEXT} = {start_ts}",
