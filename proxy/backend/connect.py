@@ -14,9 +14,8 @@ from pathlib import Path
 
 from proxy.backend.connection import BackendConnection
 from proxy.backend.login import LoginState, ShardLogin
-from proxy.errors import ProxyError
 from proxy.wire.packets import PacketReader, frame
-from txguard.engine.shard import ConnectionLost
+from txguard.engine.shard import ConnectionLost, ShardError
 
 LOGIN_PACKET_BYTES = 64 * 1024
 KEEPALIVE_IDLE_S = 60
@@ -70,7 +69,8 @@ async def connect(address: ShardAddress, *, found_rows: bool = False) -> Backend
         await protocol.reached
         if login.state is LoginState.TLS:
             await _start_tls(loop, protocol, address)
-        assert protocol.transport is not None and login.greeting is not None
+        assert protocol.transport is not None
+        assert login.greeting is not None
         connection = BackendConnection(
             protocol.transport,
             loop,
@@ -91,7 +91,8 @@ async def _start_tls(
     loop: asyncio.AbstractEventLoop, protocol: _LoginProtocol, address: ShardAddress
 ) -> None:
     """The shard is silent until we begin the TLS handshake, so nothing can have come too early."""
-    assert protocol.transport is not None and address.tls is not None
+    assert protocol.transport is not None
+    assert address.tls is not None
     transport = await loop.start_tls(
         protocol.transport, protocol, address.tls, server_hostname=address.host or None
     )
@@ -173,4 +174,6 @@ def describe(error: Exception) -> str:
         return "no connection within the time limit"
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    return str(error) if isinstance(error, (ProxyError, ConnectionLost)) else f"{error}"
+    if isinstance(error, ShardError):
+        return f"{error.message} (error {error.errno})"
+    return str(error)

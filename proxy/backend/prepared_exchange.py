@@ -103,8 +103,7 @@ class PreparedExchange(Exchange):
     def _after_leading(self, position: int) -> None:
         self.body_start = position
         if self.prepare_scanner is None:
-            self._step = _Step.EXECUTE
-            self.scanner = ResponseScanner(position)
+            self._expect_execute(position)
         else:
             self._step = _Step.PREPARE
             self.prepare_scanner = PrepareScanner(position)
@@ -121,8 +120,7 @@ class PreparedExchange(Exchange):
         if scanner.error is not None:
             if scanner.error.errno == ER_MAX_PREPARED_STMT_COUNT:
                 self.output = b"".join(frame(make_close(old)) for old in self._cache.clear()) or None
-            self._step = _Step.EXECUTE  # The ERR stands for the answer to the execute.
-            self.scanner = ResponseScanner(self.body_start)
+            self._expect_execute(self.body_start)  # The ERR stands for the answer to the execute.
             self.scanner.scan(data)
             return True
         cached = CachedStatement(scanner.statement_id, scanner.params)
@@ -132,10 +130,16 @@ class PreparedExchange(Exchange):
             self.output = None if replaced is None else frame(make_close(replaced))
             return True
         self.output = self._execute(cached)
-        self._step = _Step.EXECUTE
-        self.body_start = scanner.position
-        self.scanner = ResponseScanner(scanner.position)
+        self._expect_execute(scanner.position)
         return False
+
+    def _expect_execute(self, position: int) -> None:
+        """The status stays what the leading statements left, until the execute's own: an ERR has none."""
+        status = self.scanner.status
+        self._step = _Step.EXECUTE
+        self.body_start = position
+        self.scanner = ResponseScanner(position)
+        self.scanner.status = status
 
     def _execute(self, cached: CachedStatement) -> bytes:
         """COM_STMT_EXECUTE under the shard's own id: long data ahead, types where the shard lacks them."""

@@ -131,3 +131,14 @@ def _settings(profile: SessionProfile) -> dict[str, str]:
     }
     settings.update(profile.variables)
     return settings
+
+
+_INTERNED_LIMIT = 4096
+_interned: dict[SessionProfile, SessionProfile] = {}
+
+
+def intern_profile(profile: SessionProfile) -> SessionProfile:
+    """The one object that stands for all equal profiles, so that pools compare by identity."""
+    if len(_interned) >= _INTERNED_LIMIT:
+        _interned.clear()
+    return _interned.setdefault(profile, profile)

@@ -1,0 +1,339 @@
+"""The connections to one shard: bounded, shared fairly, opened when needed, refused at once while it is down.
+
+Owns `BackendPool`, the engine's `Shard`. The rules:
+- Never more than `max_connections` sockets. Who finds none free waits in line; a freed one goes to the first in line.
+- Only a connection outside a transaction and with known settings is used again; any other is dropped.
+- After the shard was down (and at first) nobody gets a connection before `on_connect` has returned for one.
+- FOUND_ROWS is fixed at login, so connections with and without are not exchanged for each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from proxy.backend.circuit import Circuit, CircuitState
+from proxy.backend.connect import ShardAddress, connect, describe
+from proxy.backend.connection import BackendConnection
+from proxy.backend.idle import IdleConnections
+from proxy.backend.profile import SessionProfile
+from proxy.errors import ProxyError
+from tso.types import ShardName
+from txguard.engine.shard import Connection, ConnectionLost, ShardError, ShardUnavailable
+
+OnConnect = Callable[[BackendConnection], Awaitable[None]]
+
+DEFAULT_SESSION = (
+    "SET autocommit=1,wait_timeout=2147483",
+    "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+)
+"""What every connection is set to once. The long wait_timeout: the pool decides what is idle for too long."""
+
+OVERLOAD_ERRNOS = frozenset((1040, 1203, 1226))
+"""Too many connections: the shard is not down, it is full."""
+
+DEFAULT_PROFILE = SessionProfile()
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatistics:
+    """A moment's view. `open` counts connections that are being opened too."""
+
+    shard: ShardName
+    address: str
+    state: CircuitState
+    last_error: str
+    server_version: str
+    open: int
+    idle: int
+    waiting: int
+    max_connections: int
+    opened_total: int
+    failed_total: int
+
+
+class _Grant(enum.Enum):
+    """What someone in line may get in place of a connection."""
+
+    ROOM = "room"
+    """Room for a new connection, already counted."""
+    LOOK = "look"
+    """Things have changed: begin again."""
+
+
+_Granted = BackendConnection | _Grant
+
+
+@dataclass(slots=True)
+class _Waiter:
+    future: asyncio.Future[_Granted]
+    profile: SessionProfile
+
+
+class BackendPool:
+    def __init__(
+        self,
+        name: ShardName,
+        address: ShardAddress,
+        *,
+        max_connections: int = 100,
+        connect_timeout_s: float = 5.0,
+        session: Sequence[str] = DEFAULT_SESSION,
+        on_connect: OnConnect | None = None,
+    ) -> None:
+        """`session` runs once on every new connection."""
+        self._name = name
+        self.address = address
+        self.max_connections = max_connections
+        self.connect_timeout_s = connect_timeout_s
+        self.on_connect = on_connect
+        """Called with a fresh connection when the shard was down; who raises keeps it down."""
+        self._session = tuple(session)
+        self._circuit = Circuit()
+        self._idle = IdleConnections()
+        self._all: set[BackendConnection] = set()
+        self._waiters: deque[_Waiter] = deque()
+        self._open = 0
+        self._opened_total = self._failed_total = 0
+        self._server_version = ""
+        self._closed = False
+
+    @property
+    def name(self) -> ShardName:
+        return self._name
+
+    def statistics(self) -> PoolStatistics:
+        return PoolStatistics(
+            shard=self._name,
+            address=str(self.address),
+            state=self._circuit.state,
+            last_error=self._circuit.last_error,
+            server_version=self._server_version,
+            open=self._open,
+            idle=len(self._idle),
+            waiting=len(self._waiters),
+            max_connections=self.max_connections,
+            opened_total=self._opened_total,
+            failed_total=self._failed_total,
+        )
+
+    # ---------------------------------------------------------------- acquire and release
+
+    def acquire_nowait(self, profile: SessionProfile) -> BackendConnection | None:
+        """An idle connection, or None: none is idle, or others wait in line."""
+        if self._waiters:
+            return None
+        connection = self._idle.pop(profile)
+        if connection is not None:
+            applied = connection.profile
+            connection.wanted_profile = profile if applied is not profile and applied != profile else applied
+        return connection
+
+    async def acquire(self, timeout_s: float, profile: SessionProfile = DEFAULT_PROFILE) -> BackendConnection:
+        """A connection that will run under `profile`. Raises ShardUnavailable; nothing was sent then."""
+        connection = self.acquire_nowait(profile)
+        if connection is not None:
+            return connection
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._acquire(profile)
+        except TimeoutError:
+            raise ShardUnavailable(self._timeout_text(timeout_s)) from None
+
+    def release(self, connection: Connection) -> None:
+        """Give back. One that cannot be used again is dropped; a closed one is already forgotten."""
+        assert isinstance(connection, BackendConnection)
+        if connection.closed:
+            return
+        if self._closed or not connection.reusable:
+            connection.abort()
+            return
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if waiter.future.done():
+                continue
+            if waiter.profile.found_rows == connection.found_rows:
+                connection.wanted_profile = waiter.profile
+                waiter.future.set_result(connection)
+            else:
+                self._waiters.appendleft(waiter)
+                connection.close()
+            return
+        connection.idle_since = asyncio.get_running_loop().time()
+        self._idle.push(connection)
+
+    async def _acquire(self, profile: SessionProfile) -> BackendConnection:
+        reserved = False
+        while True:
+            if self._closed:
+                raise ShardUnavailable(f"shard {self._name}: the pool is closed")
+            if reserved or self._reserve(profile):
+                connection = await self._open_reserved(profile)
+                if connection is not None:
+                    return connection
+                reserved = False
+                continue
+            granted = await self._wait_in_line(profile)
+            if isinstance(granted, BackendConnection):
+                return granted
+            reserved = granted is _Grant.ROOM
+
+    def _reserve(self, profile: SessionProfile) -> bool:
+        """Whether a new connection may be opened now; counts it. Raises ShardUnavailable while it is down."""
+        state = self._circuit.state
+        if state is CircuitState.PROBING:
+            return False
+        if state is CircuitState.DOWN and not self._circuit.may_probe(asyncio.get_running_loop().time()):
+            raise ShardUnavailable(self._down_text())
+        if self._open >= self.max_connections:
+            unlike = self._idle.pop_unlike(profile.found_rows)
+            if unlike is None:
+                return False
+            unlike.close()
+        self._open += 1
+        return True
+
+    async def _wait_in_line(self, profile: SessionProfile) -> _Granted:
+        waiter = _Waiter(asyncio.get_running_loop().create_future(), profile)
+        self._waiters.append(waiter)
+        try:
+            return await waiter.future
+        except asyncio.CancelledError:
+            if waiter.future.done() and not waiter.future.cancelled():
+                self._pass_on(waiter.future.result())
+            elif waiter in self._waiters:
+                self._waiters.remove(waiter)
+            raise
+
+    def _pass_on(self, granted: _Granted) -> None:
+        """Who was granted a connection, or room for one, is gone: the next in line gets it."""
+        if isinstance(granted, BackendConnection):
+            self.release(granted)
+        elif granted is _Grant.ROOM:
+            self._leave()
+
+    def _leave(self) -> None:
+        """One connection fewer: room for the first in line."""
+        self._open -= 1
+        while self._waiters and self._open < self.max_connections:
+            if self._circuit.state is CircuitState.PROBING:
+                return
+            waiter = self._waiters.popleft()
+            if not waiter.future.done():
+                self._open += 1
+                waiter.future.set_result(_Grant.ROOM)
+                return
+
+    # ---------------------------------------------------------------- opening
+
+    async def _open_reserved(self, profile: SessionProfile) -> BackendConnection | None:
+        """Open a connection in the room that was reserved. None: things have changed, look again."""
+        state = self._circuit.state
+        if state is CircuitState.PROBING:
+            self._leave()
+            return None
+        probe = state is CircuitState.DOWN
+        if probe and not self._circuit.may_probe(asyncio.get_running_loop().time()):
+            self._leave()
+            raise ShardUnavailable(self._down_text())
+        if probe:
+            self._circuit.probing()
+        try:
+            connection = await self._connect(profile)
+            if probe and self.on_connect is not None:
+                await self._fence(connection)
+        except ShardUnavailable:
+            self._leave()
+            if probe:
+                self._wake_all()
+            raise
+        except BaseException:
+            self._leave()
+            if probe:
+                self._circuit.abandoned()
+                self._wake_all()
+            raise
+        if not probe and self._circuit.state is not CircuitState.UP:
+            connection.close()  # Counted in _all: its end leaves the room.
+            return None
+        if probe:
+            self._circuit.succeeded()
+            self._wake_all()
+        connection.wanted_profile = profile
+        return connection
+
+    async def _connect(self, profile: SessionProfile) -> BackendConnection:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self.connect_timeout_s):
+                connection = await connect(self.address, found_rows=profile.found_rows)
+            await connection.run(self._session, self.connect_timeout_s)
+        except (OSError, ConnectionLost, ShardError, ProxyError) as error:
+            self._failed_total += 1
+            if not (isinstance(error, ShardError) and error.errno in OVERLOAD_ERRNOS):
+                self._circuit.failed(describe(error), loop.time())
+                raise ShardUnavailable(self._down_text()) from error
+            if self._circuit.state is CircuitState.PROBING:
+                self._circuit.failed(describe(error), loop.time())
+            text = f"shard {self._name} ({self.address}) accepts no more connections: {error.message}"
+            raise ShardUnavailable(text) from error
+        self._opened_total += 1
+        self._server_version = connection.server_version
+        self._all.add(connection)
+        connection.on_closed(self._connection_closed)
+        return connection
+
+    async def _fence(self, connection: BackendConnection) -> None:
+        assert self.on_connect is not None
+        try:
+            await self.on_connect(connection)
+        except Exception as error:
+            connection.on_closed(self._all.discard)  # The caller gives the room back.
+            connection.abort()
+            self._circuit.failed(f"it cannot be fenced: {error}", asyncio.get_running_loop().time())
+            raise ShardUnavailable(self._down_text()) from error
+        except BaseException:
+            connection.on_closed(self._all.discard)
+            connection.abort()
+            raise
+
+    def _connection_closed(self, connection: BackendConnection) -> None:
+        self._all.discard(connection)
+        self._idle.remove(connection)
+        self._leave()
+
+    def _wake_all(self) -> None:
+        """The probe is over: everybody in line looks again, in order."""
+        waiting, self._waiters = self._waiters, deque()
+        for waiter in waiting:
+            if not waiter.future.done():
+                waiter.future.set_result(_Grant.LOOK)
+
+    # ---------------------------------------------------------------- care
+
+    def trim(self, idle_s: float) -> None:
+        """Close what has been idle for longer."""
+        oldest = asyncio.get_running_loop().time() - idle_s
+        for connection in [idle for idle in self._idle if idle.idle_since < oldest]:
+            connection.close()
+
+    def close(self) -> None:
+        """Drop every connection; who waits gets ShardUnavailable."""
+        self._closed = True
+        for connection in list(self._all):
+            connection.close()
+        self._wake_all()
+
+    def _down_text(self) -> str:
+        return f"shard {self._name} ({self.address}) cannot be reached: {self._circuit.last_error}"
+
+    def _timeout_text(self, timeout_s: float) -> str:
+        if self._circuit.state is not CircuitState.UP:
+            return f"shard {self._name} ({self.address}) did not accept a connection within {timeout_s:g} s"
+        return (
+            f"shard {self._name}: all {self.max_connections} connections are in use and none became free "
+            f"within {timeout_s:g} s; raise max_connections of the shard or lower the load"
+        )
