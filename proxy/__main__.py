@@ -5,4 +5,6 @@ import typer
 from proxy.cli.proxy import command
 
 if __name__ == "__main__":
-    typer.run(command)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    app()

@@ -8,26 +8,26 @@ from importlib.util import find_spec
 import typer
 
 SUBCOMMANDS = ("playground", "proxy", "doctor", "inspect", "tso", "demo", "bench")
-"""Each is `command` in the module of its name in this package; `Settings` there, if any, goes to typer."""
-
-app = typer.Typer(
-    name="txguard",
-    help="Several MySQL or MariaDB servers as one database, with transactions over all of them.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+"""Each is `command` in the module of its name in this package; `SETTINGS` there, if any, goes to typer."""
 
 
-def _register() -> None:
+def build() -> typer.Typer:
+    """The whole command line."""
+    app = typer.Typer(
+        name="txguard",
+        help="Several MySQL or MariaDB servers as one database, with transactions over all of them.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
     for name in SUBCOMMANDS:
         module_name = f"proxy.cli.{name}"
         if find_spec(module_name) is not None:
             module = import_module(module_name)
             app.command(name, **getattr(module, "SETTINGS", {}))(module.command)
+    return app
 
 
 def main() -> None:
     """The console script."""
-    _register()
-    app()
+    build()()

@@ -13,7 +13,7 @@ from pathlib import Path
 from proxy.config import Config, LogConfig, ProxyConfig, ShardConfig, TsoConfig, UserConfig, to_toml
 from proxy.playground.folder import Contents, Folder, PlaygroundRefused
 from proxy.playground.installations import Installation, ServerKind
-from proxy.playground.processes import port_is_free
+from proxy.playground.processes import port_is_free, why_not_free
 from proxy.playground.proxy_process import ProxyProcess
 from proxy.playground.servers import Server, start_all, stop_servers
 from proxy.playground.supervisor import supervise
@@ -76,8 +76,10 @@ class Playground:
 
     def _check_port(self) -> None:
         host, port = self.options.host, self.options.port
-        if not port_is_free(host, port):
-            raise PlaygroundRefused(f"{host}:{port} is in use: choose another with --port")
+        if (reason := why_not_free(host, port)) is not None:
+            raise PlaygroundRefused(
+                f"cannot listen on {host}:{port} ({reason}): choose another --port or --host"
+            )
 
     def _lay_out(self) -> list[Server]:
         """The servers, not started, over the folder's data or over none."""

@@ -91,14 +91,19 @@ def free_port() -> int:
 
 
 def port_is_free(host: str, port: int) -> bool:
+    return why_not_free(host, port) is None
+
+
+def why_not_free(host: str, port: int) -> str | None:
+    """The system's reason why nobody could listen there now; None: one could."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-        return True
+        except OSError as error:
+            return error.strerror or str(error)
+        return None
 
 
 async def greets(connecting: Coroutine[Any, Any, tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> bool:
