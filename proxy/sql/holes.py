@@ -1,0 +1,137 @@
+"""The holes of a statement: session values, references to managed tables [R3], information_schema.
+
+A derived table has no database, so a column written `db.t.c` becomes `t.c` wherever one may come to stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from proxy.errors import NotSupported
+from proxy.sql.cutting import Holes, source_text
+from proxy.sql.functions import SESSION_FUNCTIONS
+from proxy.sql.information_schema import filtered
+from proxy.sql.lexer import Tokens
+from proxy.sql.operands import quote_name
+from proxy.sql.patch import keeps_type
+from proxy.sql.scope import Block, Source
+from proxy.sql.syntax import (
+    Call,
+    ColumnName,
+    Expression,
+    Operation,
+    Select,
+    Star,
+    TableName,
+    Value,
+    Variable,
+    children,
+    walk,
+)
+from proxy.sql.template import SessionKind, SessionValue, TableSource
+
+_SCOPES = frozenset(("session", "local", "global"))
+_SAFE_FOR_TEXT = frozenset(
+    ("=", "<>", "IN", "NOT IN", "IS NULL", "IS NOT NULL", "AND", "OR", "NOT", "LIKE", "NOT LIKE")
+)
+
+
+def find_session_values(blocks: Iterable[Block], tokens: Tokens, holes: Holes) -> tuple[SessionValue, ...]:
+    """Make holes of everything that the session knows and a shard does not."""
+    found: list[SessionValue] = []
+    for block in blocks:
+        for root in block.roots:
+            for node in walk(root):
+                value = session_value(node, tokens)
+                if value is not None:
+                    holes.replace(node.start, node.end, value)
+                    found.append(value)
+        if block.kind in ("top", "member") and isinstance(block.node, Select):
+            _keep_names(block.node, tokens, holes)
+    return tuple(dict.fromkeys(found))
+
+
+def session_value(node: Expression, tokens: Tokens) -> SessionValue | None:
+    """The hole that a function call or variable becomes, or None."""
+    text = source_text(tokens, node.start, node.end)
+    if isinstance(node, Call) and node.name in SESSION_FUNCTIONS and node.schema is None:
+        if node.arguments:
+            raise NotSupported(f"{node.name}() with an argument")
+        return SessionValue(SESSION_FUNCTIONS[node.name], text=text)
+    if isinstance(node, Variable) and node.system:
+        scope, _, name = node.name.rpartition(".")
+        if scope.strip().lower() not in ("", *_SCOPES):
+            raise NotSupported(f"the system variable @@{node.name}")
+        return SessionValue(SessionKind.SYSTEM_VARIABLE, name.strip().strip("`").lower(), text)
+    if isinstance(node, Variable):
+        return SessionValue(SessionKind.USER_VARIABLE, node.name, text)
+    return None
+
+
+def _keep_names(select: Select, tokens: Tokens, holes: Holes) -> None:
+    """A column that has no alias is called by its own text, also when that text has holes."""
+    for item in select.items:
+        if item.alias is not None or isinstance(item.expression, (Star, ColumnName)):
+            continue
+        if any(session_value(node, tokens) is not None for node in walk(item.expression)):
+            name = source_text(tokens, item.expression.start, item.expression.end)
+            holes.inserted[item.end] = f" AS {quote_name(name)}"
+
+
+def find_sources(blocks: Iterable[Block], tokens: Tokens, holes: Holes, *, consistent_read: bool) -> bool:
+    """Make holes of the tables that [R3] or information_schema replace; whether [R3] can be done at all."""
+    patchable = True
+    for block in blocks:
+        aliases = [source.alias.lower() for source in block.sources]
+        for source in block.sources:
+            if not isinstance(source.node, TableName):
+                continue
+            if source.information_schema:
+                holes.replace(source.node.start, source.node.end, filtered(source.node.name, source.alias))
+            elif consistent_read and source.table is not None and source.table.managed:
+                _table_hole(source, tokens, holes)
+                patchable &= not source.node.partition and aliases.count(source.alias.lower()) == 1
+        patchable &= all(_types_kept(root, block) for root in _inner_roots(block))
+        _strip_databases(block, tokens, holes)
+    return patchable
+
+
+def _table_hole(source: Source, tokens: Tokens, holes: Holes) -> None:
+    node = source.node
+    assert source.table is not None
+    text = source_text(tokens, node.start, node.end)
+    holes.replace(node.start, node.end, TableSource(source.table, source.alias, text))
+
+
+def _strip_databases(block: Block, tokens: Tokens, holes: Holes) -> None:
+    for root in block.roots:
+        for node in walk(root):
+            parts = node.parts if isinstance(node, ColumnName) else ()
+            if isinstance(node, Star) and len(node.qualifier) == 2:
+                parts = (*node.qualifier, "*")
+            if len(parts) == 3:
+                kept = source_text(tokens, node.start + 2, node.end)
+                holes.replace(node.start, node.end, kept)
+
+
+def _inner_roots(block: Block) -> list[Expression]:
+    """The block's expressions, less the select items that are nothing but a column."""
+    node = block.node
+    if not isinstance(node, Select):
+        return []
+    plain = {id(item.expression) for item in node.items if isinstance(item.expression, ColumnName)}
+    if {"DISTINCT", "DISTINCTROW"} & node.options and node.order_by:
+        plain = set()
+    return [root for root in block.roots if id(root) not in plain]
+
+
+def _types_kept(node: Expression, block: Block) -> bool:
+    """No column that the derived table gives another type decides an order or is computed with."""
+    if isinstance(node, ColumnName):
+        found = block.resolve(node)
+        return found is None or keeps_type(found[0].columns[found[1]])
+    inner = children(node)
+    if isinstance(node, Operation) and node.name in _SAFE_FOR_TEXT:
+        numbers = any(isinstance(child, Value) and child.number for child in inner)
+        inner = inner if numbers else [child for child in inner if not isinstance(child, ColumnName)]
+    return all(_types_kept(child, block) for child in inner)

@@ -1,0 +1,135 @@
+"""Aggregates over several shards: which column of the answers is combined how, and what is computed from them.
+
+Every aggregate is asked of each shard as the client wrote it; AVG needs its SUM and COUNT beside it. An expression
+over aggregates is computed anew from the combined ones, where that is exactly what MySQL would compute.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from proxy.errors import NotSupported
+from proxy.sql.cutting import cut
+from proxy.sql.functions import AGGREGATES
+from proxy.sql.merge_spec import Aggregate, Combine, Computed, Formula, Key, Operator
+from proxy.sql.operands import Constant
+from proxy.sql.scatter_keys import HIDDEN_BASE, ORDERED_BY_VALUE, KeyMaker, is_aggregated
+from proxy.sql.sharding import Sharding
+from proxy.sql.syntax import Call, Expression, Operation, Value
+
+_COMBINES = {
+    "COUNT": Combine.COUNT,
+    "SUM": Combine.SUM,
+    "MIN": Combine.MIN,
+    "MAX": Combine.MAX,
+    "BIT_AND": Combine.BIT_AND,
+    "BIT_OR": Combine.BIT_OR,
+    "BIT_XOR": Combine.BIT_XOR,
+}
+_OPERATORS = {
+    "+": Operator.ADD,
+    "-": Operator.SUBTRACT,
+    "*": Operator.MULTIPLY,
+    "/": Operator.DIVIDE,
+}
+
+
+@dataclass(slots=True)
+class AggregateCompiler:
+    keys: KeyMaker
+    sharding: Sharding
+    aggregates: list[Aggregate] = field(default_factory=list)
+    computed: list[Computed] = field(default_factory=list)
+
+    def column(self, expression: Expression, column: int | None = None) -> Key:
+        """Have an aggregated expression combined in `column` (a new hidden one when None); how it sorts."""
+        if column is None:
+            column = HIDDEN_BASE + self.keys.hidden.add(self.keys.text(expression))
+        if isinstance(expression, Call) and expression.name in _COMBINES:
+            return self._simple(expression, column)
+        formula = self._formula(expression, top=True)
+        if all(known.column != column for known in self.computed):
+            self.computed.append(Computed(column, formula))
+        return Key(column)
+
+    def _simple(self, call: Call, column: int) -> Key:
+        for known in self.aggregates:
+            if known.column == column:
+                return known.key or Key(column)
+        how = _COMBINES[call.name]
+        key: Key | None = None
+        if how in (Combine.MIN, Combine.MAX):
+            key = self._extreme_key(call, column)
+        elif call.distinct and not self.sharding.is_key(call.arguments[0], self.keys.block):
+            raise NotSupported(f"{call.name}(DISTINCT …) over several shards, unless of the shard key")
+        elif call.distinct and len(call.arguments) != 1:
+            raise NotSupported(f"{call.name}(DISTINCT …) of several expressions over several shards")
+        self.aggregates.append(Aggregate(column, how, key))
+        return key or Key(column)
+
+    def _extreme_key(self, call: Call, column: int) -> Key:
+        argument = call.arguments[0]
+        catalog_column = self.keys.column(argument)
+        if catalog_column is not None and catalog_column.type_name in ("enum", "set", "bit"):
+            raise NotSupported(
+                f"{call.name}() of a column of type {catalog_column.type_name} over several shards"
+            )
+        if catalog_column is not None and catalog_column.type_name in ORDERED_BY_VALUE:
+            return Key(column)
+        weight, space = self.keys.weights(call, self.keys.text(call))
+        return Key(column, weight, space)
+
+    # ------------------------------------------------------------ formulas
+
+    def _formula(self, expression: Expression, *, top: bool) -> Formula:
+        if isinstance(expression, Value) and expression.number:
+            return Formula(Operator.NUMBER, number=expression.operand)
+        if isinstance(expression, Call) and not expression.window:
+            return self._call(expression, top=top)
+        if isinstance(expression, Operation):
+            operator = _OPERATORS.get(expression.name)
+            if operator is not None and (operator is not Operator.DIVIDE or top):
+                return Formula(operator, tuple(self._formula(o, top=False) for o in expression.operands))
+            if expression.name == "UNARY -":
+                zero = Formula(Operator.NUMBER, number=Constant(0))
+                return Formula(Operator.SUBTRACT, (zero, self._formula(expression.operands[0], top=False)))
+        raise NotSupported(
+            "this expression over aggregates of several shards (+ - * / COALESCE ROUND are possible)"
+        )
+
+    def _call(self, call: Call, *, top: bool) -> Formula:
+        if call.name in _COMBINES:
+            return Formula(Operator.COLUMN, column=_value(self.column(call)))
+        if call.name == "AVG" and top:
+            return self._average(call)
+        if call.name in ("COALESCE", "IFNULL"):
+            return Formula(Operator.COALESCE, tuple(self._formula(a, top=top) for a in call.arguments))
+        if call.name == "ROUND" and 1 <= len(call.arguments) <= 2:
+            digits = call.arguments[1] if len(call.arguments) == 2 else None
+            if digits is None or (isinstance(digits, Value) and digits.number):
+                return Formula(Operator.ROUND, tuple(self._formula(a, top=top) for a in call.arguments))
+        if call.name in AGGREGATES:
+            raise NotSupported(
+                f"{call.name}() over several shards" if top else f"{call.name}() in an expression"
+            )
+        if is_aggregated(call):
+            raise NotSupported(f"{call.name}() of aggregates over several shards")
+        raise NotSupported(f"{call.name}() beside aggregates over several shards")
+
+    def _average(self, call: Call) -> Formula:
+        if call.distinct or len(call.arguments) != 1:
+            raise NotSupported("AVG(DISTINCT …) over several shards")
+        argument = call.arguments[0]
+        text = cut(self.keys.tokens, argument.start, argument.end, self.keys.holes)
+        total = HIDDEN_BASE + self.keys.hidden.add("SUM(", text, ")")
+        count = HIDDEN_BASE + self.keys.hidden.add("COUNT(", text, ")")
+        for column, how in ((total, Combine.SUM), (count, Combine.COUNT)):
+            if all(known.column != column for known in self.aggregates):
+                self.aggregates.append(Aggregate(column, how))
+        parts = (Formula(Operator.COLUMN, column=total), Formula(Operator.COLUMN, column=count))
+        return Formula(Operator.DIVIDE, parts)
+
+
+def _value(key: Key) -> int:
+    assert key.value is not None
+    return key.value
