@@ -46,6 +46,7 @@ def transactional(
     *,
     isolation: Isolation | None = None,
     read_only: bool = False,
+    consistent_snapshot: bool = False,
     propagation: Propagation = Propagation.REQUIRED,
     retries: int = 8,
     deadline_s: float = 30.0,
@@ -57,6 +58,7 @@ def transactional(
     *,
     isolation: Isolation | None = None,
     read_only: bool = False,
+    consistent_snapshot: bool = False,
     propagation: Propagation = Propagation.REQUIRED,
     retries: int = 8,
     deadline_s: float = 30.0,
@@ -68,6 +70,7 @@ def transactional(
     *,
     isolation: Isolation | None = None,
     read_only: bool = False,
+    consistent_snapshot: bool = False,
     propagation: Propagation = Propagation.REQUIRED,
     retries: int = 8,
     deadline_s: float = 30.0,
@@ -79,6 +82,7 @@ def transactional(
     *,
     isolation: Isolation | None = None,
     read_only: bool = False,
+    consistent_snapshot: bool = False,
     propagation: Propagation = Propagation.REQUIRED,
     retries: int = 8,
     deadline_s: float = 30.0,
@@ -89,6 +93,7 @@ def transactional(
     *,
     isolation: Isolation | None = None,
     read_only: bool = False,
+    consistent_snapshot: bool = False,
     propagation: Propagation = Propagation.REQUIRED,
     retries: int = 8,
     deadline_s: float = 30.0,
@@ -98,7 +103,8 @@ def transactional(
 
     `source` is a DSN, an Engine or AsyncEngine, an aiomysql pool, or a function without parameters that gives
     a connection's context manager (`lambda: pymysql.connect(…)`). Plain functions need blocking connections,
-    async functions asyncio ones. `isolation` None leaves the server's default.
+    async functions asyncio ones. `isolation` None leaves the server's default; `consistent_snapshot` takes
+    the snapshot at the beginning, from the proxy one of all shards.
 
     The outermost function is run again after a conflict (1213, 1205) and after a connection or shard was lost
     before COMMIT: `retries` more times at most, until `deadline_s` after the call. So it must have no effects
@@ -109,7 +115,7 @@ def transactional(
         raise TypeError(
             "@transactional needs a source: a DSN, an Engine, a pool, a function that opens connections"
         )
-    options = Options(isolation, read_only, propagation, retries, deadline_s)
+    options = Options(isolation, read_only, consistent_snapshot, propagation, retries, deadline_s)
 
     def decorate(function: Any) -> Any:
         check_function(function)

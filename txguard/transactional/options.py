@@ -37,6 +37,8 @@ class Options:
 
     isolation: Isolation | None = None
     read_only: bool = False
+    consistent_snapshot: bool = False
+    """Take the snapshot at the beginning: from the proxy a quiet one, of all shards at one instant."""
     propagation: Propagation = Propagation.REQUIRED
     retries: int = 8
     deadline_s: float = 30.0
@@ -49,7 +51,8 @@ class Options:
 
     def begin_statements(self) -> tuple[str, ...]:
         """The statements that begin the transaction; SET TRANSACTION holds for the next transaction only."""
-        start = "START TRANSACTION READ ONLY" if self.read_only else "START TRANSACTION"
+        asked = (("WITH CONSISTENT SNAPSHOT", self.consistent_snapshot), ("READ ONLY", self.read_only))
+        start = f"START TRANSACTION {', '.join(words for words, wanted in asked if wanted)}".rstrip()
         if self.isolation is None:
             return (start,)
         return (f"SET TRANSACTION ISOLATION LEVEL {self.isolation.value}", start)

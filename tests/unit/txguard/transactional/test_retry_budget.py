@@ -57,3 +57,6 @@ def test_begin_statements() -> None:
         "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
         "START TRANSACTION READ ONLY",
     )
+    assert Options(read_only=True, consistent_snapshot=True).begin_statements() == (
+        "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+    )
