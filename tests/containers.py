@@ -16,7 +16,10 @@ from proxy.playground.processes import free_port
 from proxy.playground.servers import ServerFailed, ServerKind
 
 IMAGES = {ServerKind.MARIADB: "mariadb:11", ServerKind.MYSQL: "mysql:8.4"}
-_COMMAND = "--innodb-flush-log-at-trx-commit=1 --max-connections=500 --skip-name-resolve --skip-log-bin"
+_COMMAND = (
+    "--innodb-flush-log-at-trx-commit=1 --max-connections=500 --skip-name-resolve --skip-log-bin "
+    "--max-allowed-packet=128M --loose-innodb-snapshot-isolation=OFF"
+)
 _START_TIMEOUT_S = 120.0
 
 

@@ -100,6 +100,15 @@ def check_engine(facts: ServerFacts) -> Iterator[Finding]:
             "where error 1205 promises to undo one statement",
             "remove innodb_rollback_on_timeout from the server's configuration file and restart it",
         )
+    if facts.is_on("innodb_snapshot_isolation"):  # MariaDB's default since 11.6
+        yield _error(
+            facts,
+            "engine",
+            "innodb_snapshot_isolation is on: a write conflict would undo a whole local transaction (error 1020) "
+            "before TxGuard can end the transaction on the other shards",
+            "SET GLOBAL innodb_snapshot_isolation = OFF (and in the server's configuration file): TxGuard does "
+            "its own conflict check",
+        )
     if facts.variables.get("completion_type", "NO_CHAIN") not in ("NO_CHAIN", "0"):
         yield _error(
             facts,

@@ -78,6 +78,7 @@ def test_good_servers_get_one_ok_each() -> None:
         (with_variables(log_bin="ON"), Severity.WARNING, "durability"),
         (with_variables(default_storage_engine="MyISAM"), Severity.ERROR, "engine"),
         (with_variables(innodb_rollback_on_timeout="ON"), Severity.ERROR, "engine"),
+        (with_variables(innodb_snapshot_isolation="ON"), Severity.ERROR, "engine"),
         (with_variables(completion_type="CHAIN"), Severity.ERROR, "engine"),
         (with_variables(max_connections="105"), Severity.WARNING, "connections"),
         (with_variables(max_user_connections="20"), Severity.WARNING, "connections"),
