@@ -32,21 +32,31 @@ class BoundStatement:
     long_data: tuple[tuple[int, bytes], ...] = ()
 
 
-class Execution:
-    """`session` fills the holes that only the session can; `codec` is Python's name of character_set_client."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the session's settings have values read: `codec` is Python's name of character_set_client."""
 
-    __slots__ = ("_key_values", "_parameters", "bound", "codec", "planned", "session")
+    codec: str = "utf-8"
+    strict: bool = True
+    """sql_mode STRICT_TRANS_TABLES or STRICT_ALL_TABLES: what does not fit a column is refused, not changed."""
+    no_auto_value_on_zero: bool = False
+
+
+class Execution:
+    """`session` fills the holes that only the session can."""
+
+    __slots__ = ("_key_values", "_parameters", "bound", "planned", "reading", "session")
 
     def __init__(
         self,
         planned: Planned,
         session: Callable[[SessionValue], str],
-        codec: str = "utf-8",
+        reading: Reading,
         bound: BoundStatement | None = None,
     ) -> None:
         self.planned = planned
         self.session = session
-        self.codec = codec
+        self.reading = reading
         self.bound = bound
         self._parameters: Sequence[str] | None = None
         self._key_values: Sequence[KeyValue] | None = None
@@ -72,7 +82,7 @@ class Execution:
         if self._key_values is None:
             request = self.bound.request if self.bound is not None else None
             self._key_values = (
-                [] if request is None else key_values(request.values, request.param_types, self.codec)
+                [] if request is None else key_values(request.values, request.param_types, self.reading.codec)
             )
         return self._key_values
 
@@ -83,8 +93,8 @@ class Execution:
         if isinstance(operand, Parameter):
             return self.key_parameters[operand.index]
         value = resolve(operand, self.planned.literals)
-        if isinstance(value, str) and self.codec != "utf-8":
-            return value.encode("utf-8", "surrogateescape").decode(self.codec, "surrogateescape")
+        if isinstance(value, str) and self.reading.codec != "utf-8":
+            return value.encode("utf-8", "surrogateescape").decode(self.reading.codec, "surrogateescape")
         return value
 
     def scalar(self, operand: Operand) -> Scalar:
@@ -105,14 +115,20 @@ class Execution:
 
     # ------------------------------------------------------------ what a shard is sent
 
-    def original(self) -> Statement:
+    def original(self, *, stream: bool = True, limit_bytes: int | None = None) -> Statement:
         """The statement as the client wrote it."""
         bound = self.bound
         if bound is None:
-            return TextStatement(self.planned.sql.encode("utf-8", "surrogateescape"))
+            return TextStatement(self.planned.sql.encode("utf-8", "surrogateescape"), stream, limit_bytes)
         request = bound.request
         return PreparedStatement(
-            bound.sql, bound.payload, len(request.values), request.param_types, bound.long_data
+            bound.sql,
+            bound.payload,
+            len(request.values),
+            request.param_types,
+            bound.long_data,
+            stream,
+            limit_bytes,
         )
 
     def rendered(

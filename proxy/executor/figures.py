@@ -11,7 +11,7 @@ _INFO = re.compile(rb"([A-Za-z][A-Za-z ]*): (\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """`info` as the manual has it: "Rows matched: 1  Changed: 1  Warnings: 0", "Records: 2  Duplicates: 0  Warnings: 0"."""
+    """`info` as the manual has it: "Rows matched: 1  Changed: 1  Warnings: 0", "Records: 2  Duplicates: 0 …"."""
 
     affected_rows: int = 0
     last_insert_id: int = 0

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import NamedTuple
 
+from proxy.executor.warnings import Condition
 from proxy.session.charsets import Charset, login_collation
 from proxy.session.variables import VariableValue
 from proxy.wire.capabilities import Status
@@ -16,14 +16,6 @@ from txguard.engine.branch import Isolation
 
 UserValue = int | float | Decimal | str | bytes | None
 """A user variable's constant value; text as UTF-8 with surrogate escapes, as statements are. Dates are text."""
-
-
-class Condition(NamedTuple):
-    """One line of SHOW WARNINGS."""
-
-    level: str
-    errno: int
-    message: str
 
 
 @dataclass(slots=True)

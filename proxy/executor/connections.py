@@ -1,0 +1,60 @@
+"""The shard connections that work for one session: settings applied, and known to whoever must stop them.
+
+Owns `SessionConnections`, which is the engine's `Connections`. The rule: a setting that changes inside a
+transaction is put on the connections that the transaction holds, with their next packet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from proxy.backend.connection import BackendConnection
+from proxy.backend.pool import BackendPool
+from proxy.backend.profile import SessionProfile
+from tso.types import ShardName
+from txguard.engine.branch import RelayConnection
+
+Pools = Mapping[ShardName, BackendPool]
+
+
+class SessionConnections:
+    __slots__ = ("_pools", "held", "profile")
+
+    def __init__(self, pools: Pools, profile: SessionProfile) -> None:
+        self._pools = pools
+        self.profile = profile
+        self.held: dict[BackendConnection, ShardName] = {}
+
+    def change_profile(self, profile: SessionProfile) -> None:
+        """The session has set something."""
+        if profile == self.profile:
+            return
+        self.profile = profile
+        for connection in self.held:
+            connection.wanted_profile = connection.profile if connection.profile == profile else profile
+
+    def acquire_nowait(self, shard: ShardName) -> BackendConnection | None:
+        connection = self._pools[shard].acquire_nowait(self.profile)
+        if connection is not None:
+            self.held[connection] = shard
+        return connection
+
+    async def acquire(self, shard: ShardName, timeout_s: float) -> BackendConnection:
+        """Raises ShardUnavailable."""
+        connection = await self._pools[shard].acquire(timeout_s, self.profile)
+        self.held[connection] = shard
+        return connection
+
+    def release(self, shard: ShardName, connection: RelayConnection) -> None:
+        assert isinstance(connection, BackendConnection)
+        self.held.pop(connection, None)
+        self._pools[shard].release(connection)
+
+    def abort_all(self) -> None:
+        """Drop every connection: whoever waits on one gets ConnectionLost."""
+        for connection in tuple(self.held):
+            connection.abort()
+
+    def running(self) -> list[tuple[ShardName, int]]:
+        """The shard and thread id of every connection that runs a statement now."""
+        return [(shard, connection.thread_id) for connection, shard in self.held.items() if connection.busy]

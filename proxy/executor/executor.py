@@ -1,0 +1,160 @@
+"""Runs the plans that need shards: finds the shards, the transaction, and the way from replies to an answer.
+
+    QueryPlan READ       autocommit and one shard: `autocommit.py`; otherwise in a unit: `reads.py`
+    QueryPlan WRITE, …   `writes.py`, in a unit
+    InsertPlan           `inserts.py`, in a unit
+    ShowPlan             one shard, or all and merged; what must not show is filtered out
+
+A unit is the session's open transaction, or one that is made for this statement and ends with it. An error means
+that the statement did nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+from proxy.backend.reply import RelayReply
+from proxy.backend.statements import TextStatement
+from proxy.executor.answers import Answer
+from proxy.executor.autocommit import AutocommitRead
+from proxy.executor.collate import filter_show
+from proxy.executor.connections import SessionConnections
+from proxy.executor.execution import Execution
+from proxy.executor.inserts import Insert
+from proxy.executor.reads import Read
+from proxy.executor.routes import Shards, shards
+from proxy.executor.services import Services
+from proxy.executor.unit import Unit
+from proxy.executor.warnings import Condition, fetch_warnings
+from proxy.executor.writes import Write
+from proxy.sql.plan import Access, InsertPlan, QueryPlan, ShowPlan
+from tso.types import ShardName
+
+MakeUnit = Callable[[], Unit]
+
+
+class Executor:
+    """One session's. `conditions` are the last statement's warnings."""
+
+    def __init__(self, services: Services, connections: SessionConnections) -> None:
+        self._services = services
+        self.connections = connections
+        self.conditions: list[Condition] = []
+
+    # ------------------------------------------------------------ queries
+
+    async def query(
+        self, plan: QueryPlan, execution: Execution, unit: Unit | None, implicit: MakeUnit, answer: Answer
+    ) -> None:
+        """`unit`: the session's open transaction; `implicit` makes one where the statement needs its own."""
+        where = await self._shards(plan, execution, unit)
+        if plan.access is Access.READ:
+            await self._read(
+                Read(plan, execution, where, self._services.max_merge_bytes), unit, implicit, answer
+            )
+            return
+        async with ended(unit, implicit) as own:
+            write = Write(plan, execution, own, where, self._services.max_merge_bytes)
+            replies = await write.run()
+            await self._collect_conditions(own, where, replies)
+            await write.answer(replies, answer)
+
+    async def insert(
+        self, plan: InsertPlan, execution: Execution, unit: Unit | None, implicit: MakeUnit, answer: Answer
+    ) -> Insert:
+        services = self._services
+        catalog = services.catalog_store.current
+        insert = Insert(plan, execution, catalog, services.sequences, services.max_merge_bytes)
+        await insert.prepare()
+        async with ended(unit, implicit) as own:
+            replies = await insert.run(own)
+            await self._collect_conditions(own, insert.shards, replies)
+            await insert.answer(replies, answer)
+        return insert
+
+    async def _shards(self, plan: QueryPlan, execution: Execution, unit: Unit | None) -> Shards:
+        preferred = () if unit is None else tuple(unit.transaction.branches)
+        return await shards(
+            plan.route,
+            execution,
+            self._services.catalog_store.current,
+            partial(self._services.pick_any, preferred),
+            plan.scatter_refusal,
+        )
+
+    async def _read(self, read: Read, unit: Unit | None, implicit: MakeUnit, answer: Answer) -> None:
+        outside = unit is None or not read.plan.tables
+        if outside and len(read.shards) == 1:
+            await self._read_outside(read, answer)
+            return
+        async with ended(unit, implicit) as own:
+            replies = await read.in_transaction(own)
+            await self._collect_conditions(own, read.shards, replies)
+            await read.answer(replies, answer)
+
+    async def _read_outside(self, read: Read, answer: Answer) -> None:
+        engine = self._services.engine
+        autocommit = AutocommitRead(
+            shard=read.shards[0],
+            statement=read.statement,
+            connections=self.connections,
+            tso=engine.tso,
+            settings=engine.settings,
+            validate=any(table.managed for table in read.plan.tables),
+        )
+        connection, reply = await autocommit.run()
+        try:
+            await answer.relay(reply, native=read.native)
+            if reply.warnings:
+                self.conditions = await fetch_warnings(connection, engine.settings.control_timeout_s)
+        finally:
+            self.connections.release(read.shards[0], connection)
+
+    # ------------------------------------------------------------ SHOW
+
+    async def show(self, plan: ShowPlan, execution: Execution, answer: Answer) -> None:
+        where = await shards(
+            plan.route, execution, self._services.catalog_store.current, self._services.pick_any, "SHOW"
+        )
+        replies = [await self.ask(shard, plan.text) for shard in where]
+        columns, rows = filter_show(plan.filter, replies)
+        answer.rows(columns, rows)
+
+    async def ask(self, shard: ShardName, sql: str) -> RelayReply:
+        """One statement on one shard outside any transaction, with the session's settings. Raises its error."""
+        engine = self._services.engine
+        text = TextStatement(
+            sql.encode("utf-8", "surrogateescape"), stream=False, limit_bytes=self._services.max_merge_bytes
+        )
+        read = AutocommitRead(
+            shard, lambda: text, self.connections, engine.tso, engine.settings, validate=False
+        )
+        connection, reply = await read.run()
+        self.connections.release(shard, connection)
+        return reply
+
+    # ------------------------------------------------------------ warnings
+
+    async def _collect_conditions(self, unit: Unit, where: Shards, replies: Sequence[RelayReply]) -> None:
+        """While the shards' connections still have them: before COMMIT."""
+        timeout_s = self._services.engine.settings.control_timeout_s
+        for shard, reply in zip(where, replies, strict=True):
+            branch = unit.transaction.branches.get(shard)
+            if reply.complete and reply.warnings and branch is not None:
+                self.conditions += await fetch_warnings(branch.connection, timeout_s)
+
+
+@asynccontextmanager
+async def ended(unit: Unit | None, implicit: MakeUnit) -> AsyncIterator[Unit]:
+    """The unit of one statement: the open one as it is, or an implicit one, committed or rolled back at the end."""
+    own = implicit() if unit is None else unit
+    try:
+        yield own
+    except BaseException:
+        if own.implicit:
+            await own.transaction.rollback()
+        raise
+    if own.implicit:
+        await own.transaction.commit()

@@ -1,0 +1,96 @@
+"""SELECT: what a shard is sent for it, the read at a transaction's snapshot, and the answer, merged where it must be.
+
+A read of one shard outside any transaction is `autocommit.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from proxy.backend.reply import RelayReply
+from proxy.backend.statements import Statement
+from proxy.errors import NotSupported
+from proxy.executor.answers import Answer
+from proxy.executor.execution import Execution
+from proxy.executor.merged import answer_merged
+from proxy.executor.routes import Shards
+from proxy.executor.unit import Unit
+from proxy.sql.plan import QueryPlan
+from tso.types import ShardName, Timestamp
+from txguard.errors import SnapshotTooOld
+
+
+@dataclass(slots=True)
+class Read:
+    """One SELECT on `shards`, as text where its plan demands it."""
+
+    plan: QueryPlan
+    execution: Execution
+    shards: Shards
+    limit_bytes: int
+    patched: bool = False
+    """[R3] Some view held versions newer than the snapshot, so the shards ran another text than the client's."""
+
+    @property
+    def native(self) -> bool:
+        """Whether a single shard's reply has the form (text or binary) that the client wants."""
+        return not self.execution.binary or not (self.plan.template_only or self.patched)
+
+    def statement(self, too_new: Sequence[Timestamp] = ()) -> Statement:
+        """For a single shard."""
+        plan, execution = self.plan, self.execution
+        if not too_new and not plan.template_only:
+            return execution.original()
+        return execution.rendered(
+            plan.template, too_new=too_new, stream=not execution.binary, limit_bytes=self.limit_bytes
+        )
+
+    def part(self, too_new: Sequence[Timestamp] = ()) -> Statement:
+        """For one shard of several."""
+        if self.plan.scatter is None or self.plan.scatter.merge is None:
+            raise NotSupported(self.plan.scatter_refusal)
+        return self.execution.rendered(
+            self.plan.scatter.template, too_new=too_new, stream=False, limit_bytes=self.limit_bytes
+        )
+
+    # ------------------------------------------------------------ in a transaction
+
+    async def in_transaction(self, unit: Unit) -> list[RelayReply]:
+        """The shards' replies, at the transaction's snapshot. Raises a shard's error."""
+        if len(self.shards) > 1:
+            self.part()
+        transaction = unit.transaction
+
+        def build(shard: ShardName, too_new: Sequence[Timestamp]) -> Statement:
+            self._check_age(transaction.read_ts)
+            self.patched |= len(too_new) > 0
+            if too_new and not self.plan.patchable:
+                raise NotSupported(
+                    "this form of SELECT while a newer version of its table is being committed"
+                )
+            return self.statement(too_new) if len(self.shards) == 1 else self.part(too_new)
+
+        replies = await transaction.read(self.shards, build, quiet=self.plan.joins)
+        for reply in replies:
+            if reply.error is not None:
+                raise reply.error
+        return replies
+
+    def _check_age(self, read_ts: Timestamp | None) -> None:
+        if read_ts is None:
+            return
+        for table in self.plan.tables:
+            if table.created_ts > read_ts:
+                raise SnapshotTooOld(
+                    f"table {table.schema}.{table.name} was created or truncated after this transaction's snapshot; "
+                    "begin a new transaction"
+                )
+
+    async def answer(self, replies: Sequence[RelayReply], answer: Answer) -> None:
+        if len(replies) == 1:
+            await answer.relay(replies[0], native=self.native)
+            return
+        assert self.plan.scatter is not None
+        assert self.plan.scatter.merge is not None
+        answer_merged(self.plan.scatter.merge, replies, self.execution, answer, self.limit_bytes)

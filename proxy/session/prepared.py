@@ -1,0 +1,86 @@
+"""A session's prepared statements: what COM_STMT_PREPARE leaves behind for the executes that follow.
+
+The rule: a statement is planned anew at every execute (from the plan cache), because a DDL may have come between; only
+the text, the number of parameters and the types that the client bound last are kept here.
+Source: MySQL manual, "Prepared Statements" of the client/server protocol.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from proxy.errors import PacketTooLarge
+from proxy.executor.execution import BoundStatement
+from proxy.session.errors import TooManyStatements, UnknownStatement, WrongParameters
+from proxy.wire.statements import bound_types, parse_execute, statement_id_of
+
+MAX_STATEMENTS = 16_382
+"""MySQL's max_prepared_stmt_count; here for each session."""
+
+
+@dataclass(slots=True)
+class Prepared:
+    statement_id: int
+    sql: bytes
+    parameters: int
+    types: bytes | None = None
+    """Two bytes for each parameter, as bound last."""
+    long_data: dict[int, bytearray] = field(default_factory=dict)
+
+
+class PreparedStatements:
+    def __init__(self, max_long_data_bytes: int) -> None:
+        self._statements: dict[int, Prepared] = {}
+        self._next_id = 1
+        self._max_long_data_bytes = max_long_data_bytes
+
+    def __len__(self) -> int:
+        return len(self._statements)
+
+    def add(self, sql: bytes, parameters: int) -> Prepared:
+        if len(self._statements) >= MAX_STATEMENTS:
+            raise TooManyStatements(MAX_STATEMENTS)
+        prepared = Prepared(self._next_id, sql, parameters)
+        self._next_id = self._next_id % 0xFFFF_FFFF + 1
+        self._statements[prepared.statement_id] = prepared
+        return prepared
+
+    def get(self, statement_id: int, command: str) -> Prepared:
+        """Raises UnknownStatement, which names the command as MySQL does."""
+        prepared = self._statements.get(statement_id)
+        if prepared is None:
+            raise UnknownStatement(statement_id, command)
+        return prepared
+
+    def close(self, statement_id: int) -> None:
+        """An unknown id is passed over: COM_STMT_CLOSE has no answer."""
+        self._statements.pop(statement_id, None)
+
+    def reset(self, statement_id: int) -> None:
+        self.get(statement_id, "mysqld_stmt_reset").long_data.clear()
+
+    def clear(self) -> None:
+        self._statements.clear()
+
+    def add_long_data(self, statement_id: int, parameter: int, data: bytes) -> None:
+        """Has no answer, so what is wrong with it is said by the execute."""
+        prepared = self._statements.get(statement_id)
+        if prepared is None or parameter >= prepared.parameters:
+            return
+        held = prepared.long_data.setdefault(parameter, bytearray())
+        if len(held) <= self._max_long_data_bytes:
+            held += data
+
+    def bind(self, payload: bytes) -> tuple[Prepared, BoundStatement]:
+        """A COM_STMT_EXECUTE, read. Long data is used up by it."""
+        prepared = self.get(statement_id_of(payload), "mysqld_stmt_execute")
+        long_data = {index: bytes(data) for index, data in prepared.long_data.items()}
+        prepared.long_data.clear()
+        if any(len(data) > self._max_long_data_bytes for data in long_data.values()):
+            raise PacketTooLarge("a parameter is larger than max_packet_bytes")
+        types = bound_types(payload, prepared.parameters)
+        if types is None and prepared.types is None:
+            raise WrongParameters
+        request = parse_execute(payload, prepared.parameters, prepared.types, long_data)
+        prepared.types = request.param_types
+        return prepared, BoundStatement(prepared.sql, payload, request, tuple(long_data.items()))
