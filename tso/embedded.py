@@ -47,7 +47,8 @@ class EmbeddedTso(Oracle):
         hybrid = HybridClock(physical, above=term.bound)
         if wait_for_old_leader:
             left_ms = physical_ms(term.bound) - physical.wall_ns() // NS_PER_MS
-            await asyncio.sleep(min(max(left_ms, 0), window_ms) / 1000)
+            if left_ms >= 0:  # one more, as both ends were rounded down
+                await asyncio.sleep((min(left_ms, window_ms) + 1) / 1000)
         lease = Lease(term.epoch, hybrid, physical, store, window_ms)
         await lease.renew()
         self = cls(hybrid, lease)

@@ -1,0 +1,245 @@
+"""The oracle over its service: `RemoteTso`, a `Tso` that connects again by itself.
+
+Rules: a transaction lives in the session in which it began. When the connection is lost the server ends its
+session, and what belonged to it gets TsoUnavailable (in flight) or TransactionUnknown (later). `end` and
+`end_commit` are reported without waiting for an answer: should the report be lost, the session is too, and
+the janitor finds out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Collection
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Final, Self
+
+from tso import messages as m
+from tso.api import Tso
+from tso.background import BackgroundTask
+from tso.connection import Connection
+from tso.errors import QuietExpired, TsoUnavailable
+from tso.types import Begun, Orphan, Outcome, ShardName, Timestamp, TsoStatistics
+
+log = logging.getLogger(__name__)
+
+ANSWER_TIMEOUT_S: Final = 2.0
+"""How long an answer that needs no waiting may take; also how long a call waits for a connection."""
+RECONNECT_S: Final = 0.1
+ORPHAN_POLL_S: Final = 10.0
+
+
+class RemoteTso(Tso):
+    """Made by `connect`; ended by `aclose` or as an `async with` block. See `Tso` for the calls."""
+
+    _running: BackgroundTask
+
+    def __init__(self, host: str, port: int, secret: str | None, answer_timeout_s: float) -> None:
+        self._address = (host, port)
+        self._secret = secret
+        self._answer_timeout_s = answer_timeout_s
+        self._connection: Connection | None = None
+        self._connected = asyncio.Event()
+        self._failure: TsoUnavailable | None = None
+        self._epoch = 0
+
+    @classmethod
+    async def connect(
+        cls,
+        host: str,
+        port: int,
+        *,
+        secret: str | None = None,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
+    ) -> Self:
+        """Raises TsoUnavailable when the service cannot be reached now; later it is waited for."""
+        self = cls(host, port, secret, answer_timeout_s)
+        self._adopt_connection(await Connection.open(host, port, secret, answer_timeout_s))
+        self._running = BackgroundTask(self._run(), name="tso-client")
+        return self
+
+    async def aclose(self) -> None:
+        """End the session: active transactions end, outstanding commits go to the janitor."""
+        await self._running.aclose()
+        if self._connection is not None:
+            self._connection.lose("the oracle's client was closed")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    @property
+    def epoch(self) -> int:
+        """Of the oracle that was connected last: it may go up when the connection is made again."""
+        return self._epoch
+
+    # Transactions
+
+    async def begin(self) -> Begun:
+        return await (await self._session()).begin()
+
+    async def read_ts(self, start_ts: Timestamp) -> Timestamp:
+        return await (await self._session()).read_ts(start_ts)
+
+    async def end(self, start_ts: Timestamp) -> None:
+        if self._connection is not None:
+            self._connection.end(start_ts)
+
+    # Commits
+
+    async def begin_commit(
+        self,
+        start_ts: Timestamp,
+        participants: tuple[ShardName, ...],
+        dependencies: Collection[Timestamp] | None,
+        inserted: Collection[ShardName],
+        timeout_s: float,
+    ) -> Timestamp | None:
+        session = await self._session()
+        request = m.BeginCommit(
+            start_ts,
+            participants,
+            None if dependencies is None else tuple(dependencies),
+            tuple(inserted),
+            _milliseconds(timeout_s),
+        )
+        # Nobody will carry out a commit whose caller was interrupted: the server makes it an orphan.
+        answer = await session.call(
+            request, timeout_s, unclaimed=lambda late: session.end(start_ts) if late.value else None
+        )
+        return Timestamp(answer.value) or None
+
+    async def decide(self, start_ts: Timestamp, outcome: Outcome) -> None:
+        await self._call(m.Decide(start_ts, outcome))
+
+    async def end_commit(self, start_ts: Timestamp, outcome: Outcome) -> None:
+        if self._connection is not None:
+            self._connection.tell(m.EndCommit(start_ts, outcome))
+
+    async def adopt(
+        self, start_ts: Timestamp, commit_ts: Timestamp, participants: tuple[ShardName, ...]
+    ) -> None:
+        await self._call(m.Adopt(start_ts, commit_ts, participants))
+
+    async def orphan(self, start_ts: Timestamp) -> None:
+        await self._call(m.GiveOrphan(start_ts))
+
+    async def next_orphan(self) -> Orphan:
+        while True:
+            try:
+                session = await self._session()
+                answer = await session.call(
+                    m.NextOrphan(_milliseconds(ORPHAN_POLL_S)),
+                    ORPHAN_POLL_S,
+                    unclaimed=lambda found: _give_back(session, found),  # noqa: B023 - awaited in this turn
+                )
+            except TsoUnavailable:
+                await asyncio.sleep(RECONNECT_S)
+                continue
+            if answer.orphan is not None:
+                orphan: Orphan = answer.orphan
+                return orphan
+
+    # Reads
+
+    async def wait_barrier(self, shards: Collection[ShardName], read_ts: Timestamp, timeout_s: float) -> None:
+        await self._call(m.WaitBarrier(tuple(shards), read_ts, _milliseconds(timeout_s)), timeout_s)
+
+    def read_token_nowait(self, shard: ShardName) -> int | None:
+        return None
+
+    async def read_token(self, shard: ShardName) -> int:
+        token: int = (await self._call(m.ReadToken(shard))).value
+        return token
+
+    def validate_read_nowait(self, shard: ShardName, token: int) -> bool | None:
+        return None
+
+    async def validate_read(self, shard: ShardName, token: int, timeout_s: float) -> bool:
+        request = m.ValidateRead(shard, token, _milliseconds(timeout_s))
+        valid: bool = (await self._call(request, timeout_s)).value
+        return valid
+
+    @asynccontextmanager
+    async def quiet(
+        self, start_ts: Timestamp, shards: Collection[ShardName], timeout_s: float
+    ) -> AsyncGenerator[Timestamp, None]:
+        session = await self._session()
+        closed: m.GateClosed = await session.call(
+            m.CloseGate(start_ts, tuple(shards), _milliseconds(timeout_s)),
+            timeout_s,
+            unclaimed=lambda late: session.tell(m.OpenGate(late.gate)),
+        )
+        opening = m.OpenGate(closed.gate)
+        try:
+            yield closed.read_ts
+        except BaseException:
+            session.tell(opening)
+            raise
+        if session.lost or not (await session.call(opening)).value:
+            raise QuietExpired("the views were not all open in time; take the snapshot again")
+
+    # The whole
+
+    async def safe_point(self, retention_ms: int) -> Timestamp:
+        return Timestamp((await self._call(m.SafePoint(retention_ms))).value)
+
+    async def statistics(self) -> TsoStatistics:
+        statistics: TsoStatistics = (await self._call(m.Statistics())).statistics
+        return statistics
+
+    # The connection
+
+    async def _call(self, request: m.Message, timeout_s: float = 0.0) -> Any:
+        return await (await self._session()).call(request, timeout_s)
+
+    async def _session(self) -> Connection:
+        """The connection; waits a moment while it is being made again."""
+        if self._connection is not None and not self._connection.lost:
+            return self._connection
+        try:
+            async with asyncio.timeout(self._answer_timeout_s):
+                while self._connection is None or self._connection.lost:
+                    self._connected.clear()
+                    await self._connected.wait()
+        except TimeoutError:
+            raise TsoUnavailable(str(self._failure or "the oracle cannot be reached")) from None
+        return self._connection
+
+    def _adopt_connection(self, connection: Connection) -> None:
+        self._connection = connection
+        self._epoch = connection.epoch
+        self._failure = None
+        self._connected.set()
+
+    async def _run(self) -> None:
+        while True:
+            if self._connection is not None:
+                try:
+                    await self._connection.run()
+                except Exception:  # a defect must not keep the coordinator from its oracle for ever
+                    log.exception("the connection to the oracle ended by a defect")
+                log.warning("the connection to the oracle at %s:%d was lost", *self._address)
+                self._connection = None
+            await asyncio.sleep(RECONNECT_S)
+            try:
+                connection = await Connection.open(*self._address, self._secret, self._answer_timeout_s)
+            except TsoUnavailable as error:
+                self._failure = error
+            else:
+                log.info("connected to the oracle again, epoch %d", connection.epoch)
+                self._adopt_connection(connection)
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(0, int(seconds * 1000))
+
+
+def _give_back(session: Connection, found: m.OrphanFound) -> None:
+    if found.orphan is not None:
+        session.tell(m.GiveOrphan(found.orphan.start_ts))

@@ -1,0 +1,165 @@
+"""The oracle as a TCP service: accepts coordinators, lets them prove the secret, and keeps a session for each.
+
+Rules: nothing but `Hello` is read from somebody who has not proved to know the secret, in small frames and
+little time. A session that says nothing for its timeout is over: a half-open connection must not keep
+commits outstanding or the safe point down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import secrets
+from types import TracebackType
+from typing import Final, Self
+
+from tso import messages as m
+from tso.embedded import EmbeddedTso
+from tso.errors import TsoUnavailable
+from tso.fields import WireError
+from tso.incoming import Incoming
+from tso.oracle import Oracle
+from tso.outbox import Outbox
+from tso.secret import NONCE_BYTES, Role, prove, proved
+from tso.session import ServerSession
+from tso.window import LOCAL_SESSION, SessionId
+from tso.wire import NO_REPLY, VERSION, encode_frame
+
+log = logging.getLogger(__name__)
+
+HELLO_TIMEOUT_S: Final = 5.0
+SESSION_TIMEOUT_S: Final = 3.0
+
+
+class Refused(Exception):
+    """The client may not have a session; the text is for its eyes."""
+
+
+class TsoServer:
+    """Serves `oracle`, which stays its opener's to close. Made by `listen`; ended by `aclose` or `async with`."""
+
+    _server: asyncio.Server
+
+    def __init__(self, oracle: EmbeddedTso, secret: str | None, session_timeout_s: float) -> None:
+        self._oracle: Oracle = oracle
+        self._secret = secret
+        self._session_timeout_s = session_timeout_s
+        self._sessions = itertools.count(LOCAL_SESSION + 1)
+        self._connections: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    async def listen(
+        cls,
+        oracle: EmbeddedTso,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        secret: str | None = None,
+        session_timeout_s: float = SESSION_TIMEOUT_S,
+    ) -> Self:
+        """Port 0: any free one, see `port`. Raises OSError."""
+        self = cls(oracle, secret, session_timeout_s)
+        self._server = await asyncio.start_server(self._accept, host, port)
+        return self
+
+    @property
+    def port(self) -> int:
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def aclose(self) -> None:
+        """End every session."""
+        self._server.close()
+        for connection in self._connections:
+            connection.cancel()
+        if self._connections:
+            await asyncio.wait(self._connections)
+        await self._server.wait_closed()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        peer = writer.get_extra_info("peername")
+        try:
+            await self._serve(reader, writer)
+        except WireError as error:
+            log.warning("the connection of %s is dropped: %s", peer, error)
+        except Refused as error:
+            log.warning("the connection of %s is refused: %s", peer, error)
+            writer.close()  # once it has been told
+        except (OSError, TimeoutError) as error:
+            log.info("the connection of %s ended: %s", peer, error or "it was silent for too long")
+        except asyncio.CancelledError:
+            pass  # `aclose`; nobody awaits this task's result
+        finally:
+            self._connections.discard(task)
+            if not writer.is_closing():
+                writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        incoming = Incoming(reader)
+        async with asyncio.timeout(HELLO_TIMEOUT_S):
+            await self._greet(incoming, writer)
+        outbox = Outbox(writer)
+        fault: Exception | None = None
+        try:
+            async with asyncio.TaskGroup() as waiting:
+                session = ServerSession(self._oracle, SessionId(next(self._sessions)), outbox, waiting)
+                try:
+                    await self._converse(incoming, session)
+                except (WireError, OSError, TimeoutError) as error:
+                    fault = error
+                finally:
+                    session.end()
+                raise _ConnectionEnded  # cancels those who wait
+        except* _ConnectionEnded:
+            pass
+        if fault is not None:
+            raise fault
+
+    async def _converse(self, incoming: Incoming, session: ServerSession) -> None:
+        while True:
+            async with asyncio.timeout(self._session_timeout_s):
+                messages = await incoming.some()
+            if not messages:
+                return
+            for request_id, request in messages:
+                await session.handle(request_id, request)
+
+    async def _greet(self, incoming: Incoming, writer: asyncio.StreamWriter) -> None:
+        """Challenge and welcome. Raises Refused, having told the client."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        challenge = m.Challenge(VERSION, nonce, int(self._session_timeout_s * 1000))
+        writer.write(encode_frame([(NO_REPLY, challenge)]))
+        messages = await incoming.some()
+        if not messages:
+            raise Refused("it left before it said Hello")
+        [(_, hello), *early] = messages
+        if early or not isinstance(hello, m.Hello):
+            raise WireError("the first message is not Hello alone")
+        try:
+            if hello.version != VERSION:
+                raise Refused(f"the oracle speaks version {VERSION} of its protocol, not {hello.version}")
+            if not proved(self._secret, Role.CLIENT, nonce, hello.nonce, hello.proof):
+                raise Refused("the secret is wrong")
+        except Refused as refused:
+            writer.write(encode_frame([(NO_REPLY, m.failed(TsoUnavailable(str(refused))))]))
+            await writer.drain()
+            raise
+        proof = prove(self._secret, Role.SERVER, nonce, hello.nonce)
+        writer.write(encode_frame([(NO_REPLY, m.Welcome(self._oracle.epoch, proof))]))
+        incoming.trust()
+
+
+class _ConnectionEnded(Exception):
+    """The client has gone."""
