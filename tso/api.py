@@ -79,7 +79,8 @@ class Tso(Protocol):
     async def validate_read(self, shard: ShardName, token: int, timeout_s: float) -> bool:
         """[R5] Wait until the cross-shard commits outstanding now on the shard are decided.
 
-        True when none of them was rolled back and the counter still is `token`.
+        True when none of them was rolled back and the counter still is `token`. False once it makes sense to read
+        again: when the undo of what was rolled back is through.
         """
         ...
 

@@ -190,19 +190,27 @@ class Oracle(Tso):
         if not self._lease.live:  # a newer oracle may know of commits that this one does not
             return None
         valid = self._window.validate_read(shard, token)
-        if isinstance(valid, Waiter):
-            valid.withdraw()
-            return None
-        return valid
+        if valid is True:
+            return True
+        waiter = valid or self._window.wait_undone(shard)
+        if not waiter:
+            return False
+        waiter.withdraw()
+        return None
 
     async def validate_read(self, shard: ShardName, token: int, timeout_s: float) -> bool:
         if not self._lease.live:
             await self._lease.wait_renewed(timeout_s)
+        deadline = Deadline(timeout_s)
         valid = self._window.validate_read(shard, token)
-        if not isinstance(valid, Waiter):
-            return valid
-        await self._wait(valid, timeout_s, lambda: self._blockers("validate_read", (shard,), MAX_TIMESTAMP))
-        return valid.state is WaiterState.READY and self._window.token_holds(shard, token)
+        if isinstance(valid, Waiter):
+            await self._wait(valid, timeout_s, lambda: self._blockers("validate_read", (shard,), MAX_TIMESTAMP))
+            valid = valid.state is WaiterState.READY and self._window.token_holds(shard, token)
+        if not valid and (undone := self._window.wait_undone(shard)):
+            await self._wait(
+                undone, deadline.left_s(), lambda: self._blockers("validate_read", (shard,), MAX_TIMESTAMP)
+            )
+        return valid
 
     # Quiet snapshots
 

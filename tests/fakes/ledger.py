@@ -18,7 +18,7 @@ from tso.types import ShardName, Timestamp
 from txguard.engine.aiomysql_shard import AiomysqlConnections, AiomysqlReply, AiomysqlShard, Dsn
 from txguard.engine.branch import Isolation
 from txguard.engine.engine import Engine
-from txguard.engine.managed import manage
+from txguard.engine.managed import manage, unmanage
 from txguard.engine.patch import patched_source
 from txguard.engine.settings import EngineSettings
 from txguard.engine.transaction import Transaction
@@ -63,6 +63,8 @@ class Ledger:
     async def create(self) -> None:
         for name, shard in self.shards.items():
             async with shard.connection() as connection:
+                for table in ("account", "entry"):
+                    await unmanage(connection, self.schema, table)
                 await connection.run(
                     [
                         f"DROP DATABASE IF EXISTS {self.schema}",
@@ -179,15 +181,17 @@ async def open_ledger(
     store = MySQLBoundStore({"host": addresses[0].host, "port": addresses[0].port, "user": "root"})
     async with await EmbeddedTso.open(store) as tso:
         ledger = Ledger(addresses, schema, tso, settings or EngineSettings())
-        unreachable = await ledger.engine.start()
-        assert not unreachable, unreachable
-        workers = asyncio.get_running_loop().create_task(ledger.engine.run())
         try:
-            yield ledger
+            unreachable = await ledger.engine.start()
+            assert not unreachable, unreachable
+            workers = asyncio.get_running_loop().create_task(ledger.engine.run())
+            try:
+                yield ledger
+            finally:
+                workers.cancel()
+                with suppress(asyncio.CancelledError):
+                    await workers
         finally:
-            workers.cancel()
-            with suppress(asyncio.CancelledError):
-                await workers
             for shard in ledger.shards.values():
                 shard.close()
 

@@ -69,6 +69,9 @@ class AiomysqlReply:
     insert_id: int = 0
     warning_count: int = 0
 
+    async def drain(self) -> None:
+        """Nothing is streamed here."""
+
 
 class AiomysqlConnection:
     """One connection. Not safe for two packets at a time."""
@@ -256,7 +259,8 @@ def _shard_error(error: MySQLError) -> ShardError:
     """The server's error packet, or ConnectionLost when there was none or the server hangs up after it."""
     errno = error.args[0] if error.args else 0
     message = str(error.args[1]) if len(error.args) > 1 else str(error)
-    lost = errno == 0 or _FIRST_CLIENT_ERROR <= errno <= _LAST_CLIENT_ERROR or errno in _CONNECTION_ENDED
-    if not isinstance(errno, int) or lost:
+    if not isinstance(errno, int) or errno == 0 or errno in _CONNECTION_ENDED:
+        raise ConnectionLost(message) from error
+    if _FIRST_CLIENT_ERROR <= errno <= _LAST_CLIENT_ERROR:
         raise ConnectionLost(message) from error
     return ShardError(errno, getattr(error, "sqlstate", None) or "HY000", message)

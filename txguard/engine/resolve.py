@@ -95,11 +95,14 @@ class Resolver:
         timeout_s = self.settings.control_timeout_s
         tables = await list_managed(connection, timeout_s)
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(undo(connection, tables, start_ts, timeout_s))
+            task = group.create_task(settle([undo(connection, tables, start_ts, timeout_s)]))
             while not task.done():
                 done, _ = await asyncio.wait({task}, timeout=UNDO_PATIENCE_S)
                 if not done:
-                    await kill_blockers_of(shard, connection.thread_id, self.settings)
+                    await settle([kill_blockers_of(shard, connection.thread_id, self.settings)])
+        [result] = task.result()
+        if isinstance(result, Exception):
+            raise result
 
 
 def delete_locks(start_ts: Sequence[Timestamp]) -> str:
