@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
@@ -10,7 +9,7 @@ from urllib.parse import quote
 import typer
 
 from proxy.cli.running import DEFAULT_CONFIG, ConfigPath, fail, load_or_exit
-from proxy.config import Config, ShardConfig
+from proxy.config import Config
 
 if TYPE_CHECKING:
     from txguard.inspector import Invariant, ShardAddress
@@ -77,31 +76,8 @@ def proxy_dsn(config: Config) -> str:
 
 def shard_addresses(config: Config) -> tuple[ShardAddress, ...]:
     """The shards, reached as the proxy reaches them."""
+    from proxy.shard_dsn import dsn_of
     from tso.types import ShardName
-    from txguard.engine.aiomysql_shard import Dsn
     from txguard.inspector import ShardAddress
 
-    return tuple(
-        ShardAddress(
-            ShardName(shard.name),
-            Dsn(
-                host=shard.host,
-                port=shard.port,
-                user=shard.user,
-                password=shard.password or "",
-                unix_socket=str(shard.socket) if shard.socket is not None else None,
-                tls=_tls(shard),
-            ),
-        )
-        for shard in config.shards
-    )
-
-
-def _tls(shard: ShardConfig) -> ssl.SSLContext | None:
-    if shard.tls == "off":
-        return None
-    context = ssl.create_default_context(cafile=str(shard.tls_ca) if shard.tls_ca is not None else None)
-    if shard.tls == "required":
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+    return tuple(ShardAddress(ShardName(shard.name), dsn_of(shard)) for shard in config.shards)

@@ -9,6 +9,7 @@ import typer
 
 from proxy.cli.running import DEFAULT_CONFIG, ConfigPath, fail, load_or_exit, run_until_signalled
 from proxy.config import Config
+from proxy.logs import configure
 
 log = structlog.get_logger(__name__)
 
@@ -18,11 +19,9 @@ def command(
     doctor: Annotated[bool, typer.Option("--doctor/--no-doctor", help="examine the shards first")] = True,
 ) -> None:
     """Serve MySQL clients in front of the shards. Ends on SIGTERM and Ctrl-C."""
-    from proxy.logs import configure
-    from proxy.server.main import serve
-
     loaded = load_or_exit(config)
     configure(loaded.log)
+    from proxy.server.main import serve
 
     async def run() -> None:
         if doctor:

@@ -7,13 +7,13 @@ proves that the two are the same server, whatever they are called.
 from __future__ import annotations
 
 import re
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from proxy.config import ShardConfig
-from txguard.engine.aiomysql_shard import AiomysqlConnection, Dsn
+from proxy.shard_dsn import dsn_of
+from txguard.engine.aiomysql_shard import AiomysqlConnection
 
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
@@ -62,7 +62,7 @@ class Visit:
     @classmethod
     async def begin(cls, shard: ShardConfig) -> Visit:
         """Raises OSError, TimeoutError or MySQLError."""
-        return cls(shard, await AiomysqlConnection.connect(_dsn(shard), shard.connect_timeout_s))
+        return cls(shard, await AiomysqlConnection.connect(dsn_of(shard), shard.connect_timeout_s))
 
     def end(self) -> None:
         self._connection.abort()
@@ -98,24 +98,3 @@ def _text(value: object) -> str:
     return (
         value.decode("utf-8", "replace") if isinstance(value, bytes) else "" if value is None else str(value)
     )
-
-
-def _dsn(shard: ShardConfig) -> Dsn:
-    return Dsn(
-        host=shard.host,
-        port=shard.port,
-        user=shard.user,
-        password=shard.password or "",
-        unix_socket=str(shard.socket) if shard.socket is not None else None,
-        tls=_tls_context(shard),
-    )
-
-
-def _tls_context(shard: ShardConfig) -> ssl.SSLContext | None:
-    if shard.tls == "off":
-        return None
-    context = ssl.create_default_context(cafile=shard.tls_ca)
-    if shard.tls == "required":
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
