@@ -21,6 +21,7 @@ class NotSupported(ProxyError):
 
     def __init__(self, construct: str) -> None:
         super().__init__(f"TxGuard does not support {construct} yet")
+        self.construct = construct
 
 
 class ParseError(ProxyError):
