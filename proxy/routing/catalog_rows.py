@@ -77,8 +77,8 @@ class TableRow:
     def id(self) -> TableId:
         return self.schema, self.name
 
-    def with_created_ts(self, created_ts: int) -> TableRow:
-        return dataclasses.replace(self, created_ts=created_ts)
+    def published(self, created_ts: int, version: int) -> TableRow:
+        return dataclasses.replace(self, created_ts=created_ts, version=version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,49 @@
+"""Taking a table that is on a shard already, with its rows, into the catalog: `txguard adopt`.
+
+It becomes a single table on the shard where it is, versioned if it has a primary key. A crash half-way leaves
+it versioned but outside the catalog; adopting it again goes on from there.
+"""
+
+from __future__ import annotations
+
+from proxy.ddl.errors import NotAdoptable
+from proxy.ddl.hints import Hint
+from proxy.ddl.placement import place_table
+from proxy.ddl.workshop import Workshop, refuse_system
+from proxy.executor.warnings import Condition
+from proxy.routing.catalog_rows import put_table
+from proxy.routing.table_facts import TableId, read_facts
+from proxy.routing.tables import TableKind
+from tso.types import ShardName
+from txguard.engine.managed import manage
+from txguard.engine.sqltext import quote
+
+
+async def adopt_table(workshop: Workshop, table: TableId) -> tuple[Condition, ...]:
+    """Nobody may write the table meanwhile. The caller holds `workshop.exclusive`. Raises NotAdoptable and others."""
+    catalog = workshop.store.current
+    schema, name = table = catalog.fold(table[0]), catalog.fold(table[1])
+    refuse_system(schema)
+    if catalog.table(schema, name) is not None:
+        raise NotAdoptable(f"{schema}.{name} is in the catalog already")
+    shards = next(
+        (stray.shards for stray in catalog.contents.strays if (stray.schema, stray.name) == table), ()
+    )
+    if len(shards) != 1:
+        where = f"it is on {', '.join(shards)}" if shards else "no shard has it"
+        raise NotAdoptable(f"{schema}.{name} must be on exactly one shard to be adopted, but {where}")
+    return await _adopt(workshop, table, shards[0])
+
+
+async def _adopt(workshop: Workshop, table: TableId, home: ShardName) -> tuple[Condition, ...]:
+    found = await workshop.on_each(
+        (home,), lambda _, connection: read_facts(connection, [table], workshop.timeout_s)
+    )
+    hint = Hint(TableKind.SINGLE, home=home)
+    placement = place_table(found[home][table], hint, workshop.store.current, workshop.store.weights.tables)
+    if placement.row.managed:
+        await workshop.on_each((home,), lambda _, connection: manage(connection, *table))
+    await workshop.run_on_each(workshop.all_shards, [f"CREATE DATABASE IF NOT EXISTS {quote(table[0])}"])
+    row = placement.row.published(await workshop.now(), workshop.store.current.version + 1)
+    await workshop.store.change([put_table(row)])
+    return placement.warnings

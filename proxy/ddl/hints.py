@@ -1,0 +1,80 @@
+"""Where a new table is to go, as its author or the operator says.
+
+Owns: `Hint`, and reading it from a comment in the statement, from the table's COMMENT, from the
+configuration. The statement's comment wins over the COMMENT, and that over the configuration. Forms:
+
+    COMMENT='txguard: shard_key=customer_id'    COMMENT='txguard: reference'    COMMENT='txguard: single,
+home=shard1'
+
+What follows a semicolon is the author's own: COMMENT='txguard: reference; ISO 4217'.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.ddl.errors import BadHint
+from proxy.routing.tables import TableKind
+from tso.types import ShardName
+
+_COMMENT: Final = re.compile(r"\s*txguard:([^;]*)", re.IGNORECASE)
+_KINDS: Final = {kind.value: kind for kind in TableKind}
+_KEYS: Final = ("kind", "shard_key", "home")
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """None: the rule decides (sharded by the first column of the primary key)."""
+
+    kind: TableKind | None = None
+    shard_key: str | None = None
+    home: ShardName | None = None
+
+    def __post_init__(self) -> None:
+        if self.shard_key is not None and self.kind not in (None, TableKind.SHARDED):
+            raise BadHint(f"txguard hint: shard_key is for sharded tables, not for kind={self.kind.value}")
+        if self.home is not None and self.kind is not TableKind.SINGLE:
+            raise BadHint("txguard hint: home is for kind=single")
+
+    @property
+    def empty(self) -> bool:
+        return self == Hint()
+
+
+def read_pairs(pairs: Iterable[tuple[str, str]]) -> Hint:
+    """A hint from its pairs; a bare kind may stand as a key without a value. Raises BadHint."""
+    found: dict[str, str] = {}
+    for key, value in pairs:
+        key, value = key.strip().lower(), value.strip().strip("`'\"")
+        if key in _KINDS and not value:
+            key, value = "kind", key
+        if key not in _KEYS or not value:
+            raise BadHint(
+                f"txguard hint: {key!r} means nothing; write reference, single, shard_key=column or home=shard"
+            )
+        found[key] = value.lower() if key == "kind" else value
+    kind = found.get("kind")
+    if kind is not None and kind not in _KINDS:
+        raise BadHint(f"txguard hint: there is no kind {kind!r}; it is one of {', '.join(_KINDS)}")
+    home = found.get("home")
+    return Hint(
+        kind=None if kind is None else _KINDS[kind],
+        shard_key=found.get("shard_key"),
+        home=None if home is None else ShardName(home),
+    )
+
+
+def read_comment(comment: str) -> Hint:
+    """A hint from a table's COMMENT; empty when the comment is none. Raises BadHint."""
+    match = _COMMENT.match(comment)
+    if match is None:
+        return Hint()
+    parts = re.sub(r"\s*=\s*", "=", match[1]).replace(",", " ").split()
+    return read_pairs((key, value) for key, _, value in (part.partition("=") for part in parts))
+
+
+def first_given(hints: Iterable[Hint]) -> Hint:
+    return next((hint for hint in hints if not hint.empty), Hint())
