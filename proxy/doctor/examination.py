@@ -104,9 +104,12 @@ def _causes(error: BaseException | None) -> Iterator[object]:
 
 
 def _words(error: BaseException) -> str:
-    """The driver's text without its tuple clothes."""
+    """The driver's text without its tuple clothes, and the system's reason where it hides one."""
+    if isinstance(error, MySQLError) and len(error.args) > 1:
+        text = f"error {error.args[0]}: {error.args[1]}"
+        return f"{text} ({_words(error.__cause__)})" if isinstance(error.__cause__, OSError) else text
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    if isinstance(error, MySQLError) and len(error.args) > 1:
-        return f"error {error.args[0]}: {error.args[1]}"
     return str(error) or type(error).__name__

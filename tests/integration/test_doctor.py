@@ -103,3 +103,12 @@ async def test_a_server_that_hangs_does_not_hang_the_doctor(fresh_shard_servers)
     assert time.monotonic() - began < 5
     assert brief(findings) == [(Severity.UNKNOWN, "s1", "reachable"), (Severity.OK, "s2", "server")]
     one.resume()
+
+
+@pytest.mark.mysql_only  # it makes itself a certificate; MariaDB 10.11 does not
+async def test_tls_to_a_shard(shard_servers: Sequence[Server]) -> None:
+    encrypted = await examine(config_for(shard_servers[:1], tls="required"))
+    assert brief(encrypted) == [(Severity.OK, "s1", "server")]
+    (unproven,) = await examine(config_for(shard_servers[:1], tls="verify"))
+    assert (unproven.severity, unproven.check) == (Severity.UNKNOWN, "reachable")
+    assert "certificate" in unproven.text.lower()
