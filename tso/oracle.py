@@ -204,7 +204,9 @@ class Oracle(Tso):
         deadline = Deadline(timeout_s)
         valid = self._window.validate_read(shard, token)
         if isinstance(valid, Waiter):
-            await self._wait(valid, timeout_s, lambda: self._blockers("validate_read", (shard,), MAX_TIMESTAMP))
+            await self._wait(
+                valid, timeout_s, lambda: self._blockers("validate_read", (shard,), MAX_TIMESTAMP)
+            )
             valid = valid.state is WaiterState.READY and self._window.token_holds(shard, token)
         if not valid and (undone := self._window.wait_undone(shard)):
             await self._wait(

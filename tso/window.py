@@ -223,7 +223,9 @@ class Window:
 
     def wait_undone(self, shard: ShardName) -> Waiter | None:
         """Ready once the undo of every commit known as rolled back is through: before that a read meets its rows."""
-        return wait_for_end([c for c in self.commits.cross_shard_on(shard) if c.outcome is Outcome.ROLLED_BACK])
+        return wait_for_end(
+            [c for c in self.commits.cross_shard_on(shard) if c.outcome is Outcome.ROLLED_BACK]
+        )
 
     def token_holds(self, shard: ShardName, token: int) -> bool:
         return self.read_token(shard) == token

@@ -13,8 +13,8 @@ from tso.types import LOGICAL_BITS, Timestamp
 WINDOW_MS = 3_000
 
 
-def serving(physical: ManualClock, above: Timestamp = Timestamp(0)) -> HybridClock:
-    clock = HybridClock(physical, above)
+def serving(physical: ManualClock, above: int = 0) -> HybridClock:
+    clock = HybridClock(physical, Timestamp(above))
     clock.raise_bound(clock.next_bound(WINDOW_MS))
     return clock
 

@@ -1,0 +1,172 @@
+"""The oracle's row in a real server: made when missing, fenced by epoch, durable, and outages survived."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import aiomysql
+import pytest
+
+from tests.conftest import AnyServer, StartServers
+from tso.embedded import EmbeddedTso
+from tso.errors import BoundStoreError, Deposed, TsoUnavailable
+from tso.store import MySQLBoundStore
+from tso.types import Timestamp
+
+
+def arguments(server: AnyServer) -> dict[str, Any]:
+    return {"host": server.host, "port": server.port, "user": server.user, "password": server.password}
+
+
+async def query(server: AnyServer, statement: str) -> Any:
+    connection = await aiomysql.connect(**arguments(server), autocommit=True)
+    try:
+        async with connection.cursor() as cursor:
+            await cursor.execute(statement)
+            return await cursor.fetchall()
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+async def server(shard_servers: Sequence[AnyServer]) -> AsyncIterator[AnyServer]:
+    """One that has no row before and none after."""
+    await forget(shard_servers[0])
+    yield shard_servers[0]
+    await forget(shard_servers[0])
+
+
+async def forget(server: AnyServer) -> None:
+    for [name] in await query(server, "SHOW DATABASES LIKE '\\_txguard'"):
+        for [table] in await query(server, f"SHOW TABLES IN {name} LIKE 'tso'"):
+            await query(server, f"DROP TABLE {name}.{table}")
+
+
+@pytest.fixture
+async def store(server: AnyServer) -> AsyncIterator[MySQLBoundStore]:
+    store = MySQLBoundStore(arguments(server))
+    yield store
+    await store.aclose()
+
+
+async def row(server: AnyServer) -> tuple[int, int]:
+    [found] = await query(server, "SELECT epoch, `bound` FROM _txguard.tso")
+    return tuple(found)  # type: ignore[return-value]
+
+
+async def test_makes_its_row_when_it_is_missing(store: MySQLBoundStore, server: AnyServer) -> None:
+    assert await store.begin_term() == (1, 0)
+    await store.raise_bound(1, Timestamp(100))
+    assert await row(server) == (1, 100)
+    assert await store.begin_term() == (2, 100)
+
+
+async def test_the_bound_takes_all_64_bits_and_never_falls(store: MySQLBoundStore, server: AnyServer) -> None:
+    await store.begin_term()
+    highest = Timestamp((1 << 64) - 1)
+    await store.raise_bound(1, highest)
+    await store.raise_bound(1, Timestamp(100))  # one that was held up on the way
+    assert await row(server) == (1, highest)
+    await store.raise_bound(1, highest)  # unchanged is no failure
+    await store.release(1, Timestamp(100))
+    assert await store.begin_term() == (2, 100)
+
+
+async def test_an_older_epoch_is_deposed(store: MySQLBoundStore, server: AnyServer) -> None:
+    await store.begin_term()
+    await store.raise_bound(1, Timestamp(100))
+    other = MySQLBoundStore(arguments(server))
+    await other.begin_term()
+    with pytest.raises(Deposed, match="epoch 1 was deposed by epoch 2"):
+        await store.raise_bound(1, Timestamp(200))
+    with pytest.raises(Deposed):
+        await store.release(1, Timestamp(1))
+    assert await row(server) == (2, 100)
+    await other.aclose()
+
+
+async def test_terms_that_begin_at_once_have_different_epochs(
+    store: MySQLBoundStore, server: AnyServer
+) -> None:
+    await store.begin_term()
+    others = [MySQLBoundStore(arguments(server), timeout_s=10) for _ in range(5)]
+    terms = await asyncio.gather(*[other.begin_term() for other in others])
+    assert sorted(term.epoch for term in terms) == [2, 3, 4, 5, 6]
+    for other in others:
+        await other.aclose()
+
+
+async def test_a_row_that_was_removed(store: MySQLBoundStore, server: AnyServer) -> None:
+    await store.begin_term()
+    await query(server, "DELETE FROM _txguard.tso")
+    with pytest.raises(BoundStoreError, match="lost its row"):
+        await store.raise_bound(1, Timestamp(1))
+
+
+async def test_a_wrong_password_says_so(server: AnyServer) -> None:
+    store = MySQLBoundStore({**arguments(server), "user": "nobody", "password": "wrong"})
+    with pytest.raises(BoundStoreError, match="nobody"):
+        await store.begin_term()
+
+
+async def test_a_killed_connection_is_made_again(store: MySQLBoundStore, server: AnyServer) -> None:
+    await store.begin_term()
+    [[connection_id]] = await store._execute("SELECT CONNECTION_ID()")
+    await query(server, f"KILL {connection_id}")
+    with pytest.raises(BoundStoreError):
+        await store.raise_bound(1, Timestamp(5))
+    await store.raise_bound(1, Timestamp(6))
+    assert await row(server) == (1, 6)
+
+
+async def test_a_row_that_is_locked_is_a_store_that_does_not_answer(
+    store: MySQLBoundStore, server: AnyServer
+) -> None:
+    await store.begin_term()
+    connection = await aiomysql.connect(**arguments(server))
+    async with connection.cursor() as cursor:
+        await cursor.execute("SELECT * FROM _txguard.tso FOR UPDATE")
+        impatient = MySQLBoundStore(arguments(server), timeout_s=0.2)
+        with pytest.raises(BoundStoreError, match=r"0\.2 s"):
+            await impatient.raise_bound(1, Timestamp(5))
+    connection.close()
+    await store.raise_bound(1, Timestamp(6))
+
+
+async def test_two_oracles_on_one_row(server: AnyServer) -> None:
+    async with await EmbeddedTso.open(MySQLBoundStore(arguments(server)), window_ms=200) as old:
+        before = (await old.begin()).start_ts
+        async with await EmbeddedTso.open(MySQLBoundStore(arguments(server)), window_ms=200) as new:
+            assert new.epoch == old.epoch + 1
+            assert (await new.begin()).start_ts > before
+            await asyncio.sleep(0.3)
+            with pytest.raises(Deposed):
+                await old.begin()
+            await new.begin()
+
+
+async def test_the_server_is_killed_and_comes_back(fresh_shard_servers: StartServers) -> None:
+    [server] = await fresh_shard_servers(count=1)
+    async with await EmbeddedTso.open(MySQLBoundStore(arguments(server)), window_ms=1_000) as oracle:
+        last = (await oracle.begin()).start_ts
+        await server.kill9()
+        last = (await oracle.begin()).start_ts  # below the bound that was persisted
+        await asyncio.sleep(1.1)
+        with pytest.raises(TsoUnavailable, match=str(server.port)):
+            await oracle.begin()
+        await server.restart()
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    begun = await oracle.begin()
+                    break
+                except TsoUnavailable:
+                    await asyncio.sleep(0.05)
+        assert begun.start_ts > last
+        await server.kill9()  # and the oracle with it, without a release
+        await oracle._renewing.aclose()
+        await server.restart()
+        async with await EmbeddedTso.open(MySQLBoundStore(arguments(server), timeout_s=5)) as new:
+            assert (await new.begin()).start_ts > begun.start_ts
