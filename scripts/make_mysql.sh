@@ -5,7 +5,7 @@
 set -euo pipefail
 root=${TXGUARD_MYSQL_ROOT:-/opt/txguard-mysql}
 partial=$root.partial
-mirror=${TXGUARD_DEBIAN_MIRROR:-http://deb.debian.org/debian}
+mirror=${TXGUARD_DEBIAN_MIRROR:-} # empty: debootstrap's own choice
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     echo "make mysql unpacks Debian packages as root. Elsewhere install a MySQL server (8.0.23 or newer) so that" \
@@ -43,7 +43,7 @@ done
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 echo "unpacking MySQL into $root (about 650 MB)"
-if ! debootstrap --variant=minbase --include=mysql-server-core,mysql-client-core sid "$partial" "$mirror" >"$log" 2>&1; then
+if ! debootstrap --variant=minbase --include=mysql-server-core,mysql-client-core sid "$partial" ${mirror:+"$mirror"} >"$log" 2>&1; then
     tail -n 20 "$log" "$partial/debootstrap/debootstrap.log" 2>/dev/null >&2 || true
     echo "make mysql: debootstrap failed" >&2
     exit 1
