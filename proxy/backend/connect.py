@@ -11,6 +11,7 @@ import socket
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from proxy.backend.connection import BackendConnection
 from proxy.backend.login import LoginState, ShardLogin
@@ -115,8 +116,7 @@ class _LoginProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if self.transport is not None:
             return  # TLS says it again.
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         _tune(transport.get_extra_info("socket"))
 
     def established(self, transport: asyncio.Transport) -> None:

@@ -64,11 +64,11 @@ class Client(Protocol):
         """The socket has ended: what is written now goes nowhere."""
         ...
 
-    def write(self, packets: bytes) -> None:
+    def write(self, packets: bytes | bytearray) -> None:
         """Send a part of the answer; more follows."""
         ...
 
-    def finish(self, packets: bytes = b"") -> None:
+    def finish(self, packets: bytes | bytearray = b"") -> None:
         """Send the last part of the answer: the command is over."""
         ...
 

@@ -77,11 +77,12 @@ def parse_ok(payload: bytes, capabilities: int = 0) -> OkPacket:
     return OkPacket(affected_rows, last_insert_id, status, warnings, info, state)
 
 
-def make_err(error: ErrPacket) -> bytes:
-    """The SQLSTATE is padded or cut to its five letters, the message to what a packet's reader must hold."""
+def make_err(error: ErrPacket, *, greeted: bool = True) -> bytes:
+    """The SQLSTATE is padded or cut to its five letters; in place of a greeting it is left out."""
     sqlstate = error.sqlstate.encode("ascii", "replace")[:5].ljust(5, b"0")
     message = error.message.encode("utf-8", "replace")[:4096]
-    return b"\xff" + error.errno.to_bytes(2, "little") + b"#" + sqlstate + message
+    state = b"#" + sqlstate if greeted else b""
+    return b"\xff" + error.errno.to_bytes(2, "little") + state + message
 
 
 def parse_err(payload: bytes) -> ErrPacket:

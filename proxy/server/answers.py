@@ -1,0 +1,70 @@
+"""Making the packets of an answer: OK, ERR and result sets, numbered on from where the answer stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from proxy.server.handler import AUTOCOMMIT
+from proxy.wire.capabilities import Status
+from proxy.wire.columns import ColumnDefinition
+from proxy.wire.packets import frame
+from proxy.wire.responses import ErrPacket, OkPacket, make_err, make_ok
+from proxy.wire.resultsets import make_resultset
+
+MORE_RESULTS = int(Status.MORE_RESULTS_EXISTS)
+
+
+class Answers:
+    """The `send_…` part of `handler.Client`, over `write` and `finish`."""
+
+    __slots__ = ("sequence",)
+
+    sequence: int
+
+    def write(self, packets: bytes | bytearray) -> None:
+        raise NotImplementedError
+
+    def finish(self, packets: bytes | bytearray = b"") -> None:
+        raise NotImplementedError
+
+    def send_ok(
+        self,
+        *,
+        affected_rows: int = 0,
+        last_insert_id: int = 0,
+        status: int = AUTOCOMMIT,
+        warnings: int = 0,
+        info: bytes = b"",
+        more: bool = False,
+    ) -> None:
+        if more:
+            status |= MORE_RESULTS
+        payload = make_ok(OkPacket(affected_rows, last_insert_id, status, warnings, info))
+        self._send(frame(payload, self.sequence), self.sequence + 1, more)
+
+    def send_error(self, errno: int, sqlstate: str, message: str) -> None:
+        packet = frame(make_err(ErrPacket(errno, sqlstate, message)), self.sequence)
+        self._send(packet, self.sequence + 1, False)
+
+    def send_resultset(
+        self,
+        columns: Sequence[ColumnDefinition],
+        rows: Iterable[bytes],
+        *,
+        status: int = AUTOCOMMIT,
+        warnings: int = 0,
+        more: bool = False,
+    ) -> None:
+        if more:
+            status |= MORE_RESULTS
+        packets, sequence = make_resultset(
+            columns, rows, status=status, warnings=warnings, sequence=self.sequence
+        )
+        self._send(packets, sequence, more)
+
+    def _send(self, packets: bytes, sequence: int, more: bool) -> None:
+        self.sequence = sequence & 0xFF
+        if more:
+            self.write(packets)
+        else:
+            self.finish(packets)

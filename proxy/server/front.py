@@ -1,0 +1,471 @@
+"""One client's connection: bytes of the socket to commands of a session, its answers back to the socket.
+
+Owns `FrontConnection`, the `Client` of `proxy.server.handler`, whose rules it keeps. Its life is a `Phase`, the turn of
+the command in hand a `Turn`; the table says which follows which:
+
+    Phase: LOGIN ─► COMMANDS;  COMMANDS ─► LOGIN (COM_CHANGE_USER);  any ─► LINGERING ─► CLOSED;  any ─► CLOSED
+    Turn:  IDLE ─► ANSWERING (a command begins) ─► IDLE (finish)
+           ANSWERING ─► TASK (it returned a coroutine) ─► TASK_ANSWERED (finish) ─► IDLE (coroutine over)
+
+LINGERING: a last error has been sent; what still comes is dropped for a moment, so that the client can read it.
+
+Hot path: a chunk that is exactly one COM_QUERY goes to `on_query` without a buffer; `finish` is one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, cast
+
+from proxy.errors import HandshakeError, MalformedPacket, PacketTooLarge, ProxyError, UnknownCommand
+from proxy.executor.client_errors import client_error
+from proxy.server.answers import Answers
+from proxy.server.commands import COMMANDS, UNANSWERED
+from proxy.server.connection_phase import ConnectionPhase, PhaseState
+from proxy.server.handler import Pending, Session
+from proxy.wire.capabilities import Capability
+from proxy.wire.commands import Command
+from proxy.wire.packets import HEADER_BYTES, MAX_PAYLOAD_BYTES, PacketReader, frame, frame_all
+from proxy.wire.responses import ErrPacket, make_err
+from proxy.wire.tls import TlsChannel
+
+if TYPE_CHECKING:
+    from proxy.server.listener import Listener
+
+LOGIN_PACKET_BYTES = 64 * 1024
+"""A client that has not logged in may not send more."""
+QUEUE_BYTES = 256 * 1024
+"""How much of later commands is read while one runs."""
+WRITE_HIGH_WATER_BYTES = 512 * 1024
+LINGER_S = 1.0
+
+COM_QUERY = int(Command.COM_QUERY)
+COM_QUIT = int(Command.COM_QUIT)
+COM_CHANGE_USER = int(Command.COM_CHANGE_USER)
+
+
+class Phase(enum.Enum):
+    LOGIN = "login"
+    COMMANDS = "commands"
+    LINGERING = "lingering"
+    CLOSED = "closed"
+
+
+class Turn(enum.Enum):
+    IDLE = "idle"
+    ANSWERING = "answering"
+    TASK = "task"
+    TASK_ANSWERED = "task answered"
+
+
+class FrontConnection(Answers, asyncio.Protocol):
+    __slots__ = (
+        "_connection_id",
+        "_login",
+        "_login_timer",
+        "_paused_reading",
+        "_pumping",
+        "_reader",
+        "_session",
+        "_session_closing",
+        "_stopping",
+        "_tls",
+        "_transport",
+        "_writable",
+        "_write_paused",
+        "address",
+        "idle_since",
+        "listener",
+        "multi_statements",
+        "phase",
+        "turn",
+    )
+
+    def __init__(self, listener: Listener, connection_id: int) -> None:
+        self.listener = listener
+        self._connection_id = connection_id
+        self.phase = Phase.LOGIN
+        self.turn = Turn.IDLE
+        self.sequence = 0
+        self.multi_statements = False
+        self.address = ""
+        self.idle_since = 0.0
+        self._reader = PacketReader(LOGIN_PACKET_BYTES)
+        self._login: ConnectionPhase | None = None
+        self._login_timer: asyncio.TimerHandle | None = None
+        self._session: Session | None = None
+        self._session_closing = False
+        self._tls: TlsChannel | None = None
+        self._pumping = False
+        self._paused_reading = False
+        self._stopping = False
+        self._write_paused = False
+        self._writable: asyncio.Future[None] | None = None
+        self._transport: asyncio.Transport
+
+    # ---------------------------------------------------------------- Client
+
+    @property
+    def connection_id(self) -> int:
+        return self._connection_id
+
+    @property
+    def closed(self) -> bool:
+        return self.phase in _OVER
+
+    def write(self, packets: bytes | bytearray) -> None:
+        if self.phase in _OVER:
+            return
+        if self._tls is None:
+            self._transport.write(packets)
+        else:
+            self._tls.write(packets)
+            self._transport.write(self._tls.take_output())
+
+    def finish(self, packets: bytes | bytearray = b"") -> None:
+        if packets:
+            self.write(packets)
+        if self.turn is Turn.ANSWERING:
+            self.turn = Turn.IDLE
+            self._command_over()
+        elif self.turn is Turn.TASK:
+            self.turn = Turn.TASK_ANSWERED
+
+    async def drain(self) -> None:
+        if not self._write_paused or self.phase in _OVER:
+            return
+        if self._writable is None or self._writable.done():
+            self._writable = self.listener.loop.create_future()
+        try:
+            async with asyncio.timeout(self.listener.settings.write_timeout_s):
+                await asyncio.shield(self._writable)
+        except TimeoutError:
+            self.kill()
+
+    def send_error(self, errno: int, sqlstate: str, message: str) -> None:
+        if self.phase is not Phase.LOGIN:
+            super().send_error(errno, sqlstate, message)
+            return
+        self._last_words(ErrPacket(errno, sqlstate, message))
+        self.finish()
+
+    def kill(self) -> None:
+        if self.phase is not Phase.CLOSED:
+            self._transport.abort()
+            self._closed()
+
+    # ---------------------------------------------------------------- the socket
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
+        self.address, secure = self.listener.tune(self._transport)
+        refusal = self.listener.admit(self)
+        if refusal is not None:
+            self._last_words(_packet(refusal))
+            return
+        timeout_s = self.listener.settings.handshake_timeout_s
+        self._login_timer = self.listener.loop.call_later(timeout_s, self._login_too_slow)
+        self._login = ConnectionPhase(self.listener.identity, address=self.address, secure=secure)
+        self.write(frame(self._login.greeting(self._connection_id)))
+        self._reader.expected = 1
+
+    def data_received(self, data: bytes) -> None:
+        if self._tls is not None:
+            self._encrypted(self._tls, data)
+        else:
+            self._received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed()
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._pump()
+
+    def _encrypted(self, tls: TlsChannel, data: bytes) -> None:
+        try:
+            plain = tls.feed(data)
+        except HandshakeError:
+            self.kill()
+            return
+        output = tls.take_output()
+        if output:
+            self._transport.write(output)
+        if plain:
+            self._received(plain)
+
+    def _received(self, data: bytes) -> None:
+        if self.turn is Turn.IDLE and not self._reader and not self._write_paused:
+            size = len(data) - HEADER_BYTES
+            if (
+                size > 0
+                and self.phase is Phase.COMMANDS
+                and data[3] == 0
+                and data[0] | data[1] << 8 | data[2] << 16 == size
+                and size < MAX_PAYLOAD_BYTES
+                and size <= self._reader.max_bytes
+            ):
+                if data[4] == COM_QUERY:
+                    self._begin_query(data[5:])
+                else:
+                    self.sequence = 1
+                    self._begin(data[4:])
+                return
+        if self.phase is Phase.COMMANDS or self.phase is Phase.LOGIN:
+            self._reader.feed(data)
+            self._pump()
+
+    def _pump(self) -> None:
+        """Take up what has been read, one command after the other, as long as each is over at once."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            while self.turn is Turn.IDLE and not self._write_paused and self.phase in _READING:
+                packet = self._reader.next_packet()
+                if packet is None:
+                    break
+                self.sequence = packet.sequence + 1 & 0xFF
+                if self.phase is Phase.COMMANDS:
+                    self._begin(packet.payload)
+                else:
+                    self._login_packet(packet.payload)
+        except (MalformedPacket, PacketTooLarge, HandshakeError) as error:
+            self.sequence = self._reader.expected + 1 & 0xFF
+            self._last_words(_packet(error))
+        finally:
+            self._pumping = False
+        self._balance_reading()
+
+    def _balance_reading(self) -> None:
+        """While a command runs only so much of the next ones is read."""
+        held_up = self.turn is not Turn.IDLE or self._write_paused
+        full = held_up and len(self._reader) > QUEUE_BYTES
+        if full != self._paused_reading and self.phase in _READING:
+            self._paused_reading = full
+            if full:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    # ---------------------------------------------------------------- login
+
+    def _login_packet(self, payload: bytes) -> None:
+        login = self._login
+        assert login is not None
+        try:
+            self._login_step(login, login.feed(payload))
+        except ProxyError as error:
+            self._last_words(_packet(error))
+
+    def _login_step(self, login: ConnectionPhase, answers: list[bytes]) -> None:
+        if answers:
+            packets, self.sequence = frame_all(answers, self.sequence)
+            self.write(packets)
+        self._reader.expected = self.sequence
+        if login.state is PhaseState.WANTS_TLS:
+            self._start_tls(login)
+        elif login.state is PhaseState.PROVEN:
+            self._logged_in(login)
+
+    def _start_tls(self, login: ConnectionPhase) -> None:
+        context = self.listener.tls
+        assert context is not None
+        login.tls_established()
+        self._tls = TlsChannel(context, server_side=True)
+        rest = self._reader.take_rest()
+        if rest:
+            self.listener.loop.call_soon(self._encrypted, self._tls, rest)
+
+    def _logged_in(self, phase: ConnectionPhase) -> None:
+        login = phase.login
+        assert login is not None
+        if self._login_timer is not None:
+            self._login_timer.cancel()
+            self._login_timer = None
+        self.multi_statements = bool(login.capabilities & Capability.MULTI_STATEMENTS)
+        self._reader.max_bytes = self.listener.settings.max_packet_bytes
+        self._reader.expected = 0
+        if self._session is None:
+            self._session = self.listener.session_factory(self, login)
+            self._run(self._session.on_login)
+        else:
+            session = self._session
+            self._run(lambda: session.on_change_user(login))
+
+    def _login_too_slow(self) -> None:
+        if self.phase is Phase.LOGIN:
+            self.kill()
+
+    # ---------------------------------------------------------------- commands
+
+    def _begin_query(self, sql: bytes) -> None:
+        """`_begin` for COM_QUERY, without the ways round."""
+        session = self._session
+        assert session is not None
+        self.turn = Turn.ANSWERING
+        self.sequence = 1
+        try:
+            pending = session.on_query(sql)
+        except Exception as error:
+            self._report(error)
+            return
+        if pending is not None:
+            self._spawn(pending)
+
+    def _begin(self, payload: bytes) -> None:
+        command = payload[0] if payload else -1
+        if command == COM_QUIT:
+            self._transport.close()
+            self._closed()
+            return
+        if command == COM_CHANGE_USER:
+            self._change_user(payload)
+            return
+        session = self._session
+        assert session is not None
+        run = COMMANDS.get(command)
+        if run is None:
+            self.turn = Turn.ANSWERING
+            name = Command(command).name if command in _KNOWN else f"0x{command & 0xFF:02x}"
+            self._report(UnknownCommand(f"TxGuard does not know the command {name}"))
+            return
+        self.turn = Turn.ANSWERING
+        try:
+            pending = run(session, self, payload)
+        except Exception as error:
+            if command in UNANSWERED and not isinstance(error, MalformedPacket):
+                self.finish()
+            else:
+                self._report(error)
+            return
+        if pending is not None:
+            self._spawn(pending)
+
+    def _run(self, start: Callable[[], Pending]) -> None:
+        """A command that is no packet of its own: the login."""
+        self.turn = Turn.ANSWERING
+        try:
+            pending = start()
+        except Exception as error:
+            self._report(error)
+            return
+        if pending is not None:
+            self._spawn(pending)
+
+    def _change_user(self, payload: bytes) -> None:
+        assert self._login is not None
+        self.phase = Phase.LOGIN
+        timeout_s = self.listener.settings.handshake_timeout_s
+        self._login_timer = self.listener.loop.call_later(timeout_s, self._login_too_slow)
+        try:
+            self._login_step(self._login, self._login.change_user(payload))
+        except ProxyError as error:
+            self._last_words(_packet(error))
+
+    def _spawn(self, pending: Coroutine[Any, Any, None]) -> None:
+        if self.turn is Turn.ANSWERING:
+            self.turn = Turn.TASK
+        elif self.turn is Turn.IDLE:
+            self.turn = Turn.TASK_ANSWERED
+        self.listener.spawn(self._await(pending))
+
+    async def _await(self, pending: Coroutine[Any, Any, None]) -> None:
+        try:
+            await pending
+            if self.turn is Turn.TASK:
+                raise RuntimeError("a command ended without an answer")
+        except Exception as error:
+            self._report(error)
+        finally:
+            self.turn = Turn.IDLE
+            self._command_over()
+
+    def _report(self, error: Exception) -> None:
+        """An exception becomes the command's answer, unless it has been answered."""
+        what = client_error(error)
+        if self.turn in (Turn.ANSWERING, Turn.TASK):
+            self.send_error(what.errno, what.sqlstate, what.message)
+
+    def _command_over(self) -> None:
+        if self.phase in _OVER:
+            self._close_session()
+            return
+        self.phase = Phase.COMMANDS
+        if self._stopping:
+            self.stop()
+            return
+        self.idle_since = self.listener.loop.time()
+        if self._reader and not self._pumping:
+            self._pump()
+
+    # ---------------------------------------------------------------- the end
+
+    def stop(self) -> None:
+        """The listener stops: an idle client is told so now, a busy one after its command."""
+        self._stopping = True
+        if self.turn is Turn.IDLE:
+            self.dismiss(self.listener.farewell)
+
+    def dismiss(self, error: ProxyError) -> None:
+        """Tell an idle client why, and close."""
+        if self.phase is Phase.COMMANDS:
+            self.sequence = 1
+        self._last_words(_packet(error))
+
+    def _last_words(self, error: ErrPacket) -> None:
+        """Send an error and close; linger a moment, so that a client that is still sending can read it."""
+        if self.phase in _OVER:
+            return
+        self.write(frame(make_err(error, greeted=self._login is not None), self.sequence))
+        self._over(Phase.LINGERING)
+        self._reader.take_rest()
+        if self._tls is None and self._transport.can_write_eof():
+            self._transport.write_eof()
+            self.listener.loop.call_later(LINGER_S, self._transport.close)
+        else:
+            self._transport.close()
+
+    def _closed(self) -> None:
+        """The socket has ended, from whatever side. Idempotent."""
+        if self.phase not in _OVER:
+            self._over(Phase.CLOSED)
+        self.phase = Phase.CLOSED
+
+    def _over(self, phase: Phase) -> None:
+        """No further command: let go of the session as soon as the one in hand is over."""
+        self.phase = phase
+        if self._login_timer is not None:
+            self._login_timer.cancel()
+            self._login_timer = None
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        if self._session is not None:
+            self._session.on_disconnect()
+        if self.turn is Turn.IDLE:
+            self._close_session()
+
+    def _close_session(self) -> None:
+        if self._session_closing:
+            return
+        self._session_closing = True
+        self.listener.forget(self)
+        if self._session is not None:
+            self.listener.spawn(self._session.close())
+
+
+_READING = frozenset((Phase.LOGIN, Phase.COMMANDS))
+_OVER = frozenset((Phase.LINGERING, Phase.CLOSED))
+_KNOWN = frozenset(int(command) for command in Command)
+
+
+def _packet(error: ProxyError) -> ErrPacket:
+    return ErrPacket(error.errno, error.sqlstate, str(error))
