@@ -68,10 +68,15 @@ async def drop_everywhere(workshop: Workshop, tables: Sequence[Target]) -> None:
     async def drop(shard: ShardName, connection: Connection) -> None:
         here = [target for target in tables if target.home in (None, shard)]
         if here:
-            # In one statement, so that tables which reference each other can go together.
+            # Tables that reference each other go together; nobody else references them (refuse_referenced).
             names = ", ".join(qualified(*target.id) for target in here)
+            drop_all = [
+                "SET foreign_key_checks = 0",
+                f"DROP TABLE IF EXISTS {names}",
+                "SET foreign_key_checks = 1",
+            ]
             forget = [statement for target in here for statement in forget_statements(*target.id)]
-            await workshop.define(connection, [f"DROP TABLE IF EXISTS {names}", *forget])
+            await workshop.define(connection, [*drop_all, *forget])
 
     await workshop.on_each(workshop.all_shards, drop)
     for target in tables:
