@@ -92,7 +92,8 @@ def find_sources(blocks: Iterable[Block], tokens: Tokens, holes: Holes, *, consi
                 _table_hole(source, tokens, holes)
                 patchable &= not source.node.partition and aliases.count(source.alias.lower()) == 1
         patchable &= all(_types_kept(root, block) for root in _inner_roots(block))
-        _strip_databases(block, tokens, holes)
+        if len(aliases) == len(set(aliases)):
+            _strip_databases(block, tokens, holes)
     return patchable
 
 

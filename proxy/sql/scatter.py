@@ -55,7 +55,8 @@ class ScatterBuilder:
     def build(self) -> Scatter:
         self._refuse()
         select = self.select
-        looked_at = [item.expression for item in (*select.items, *select.order_by)]
+        looked_at = [item.expression for item in select.items]
+        looked_at += [item.expression for item in select.order_by]
         if select.having is not None:
             looked_at.append(select.having)
         grouped = bool(select.group_by) or any(is_aggregated(expression) for expression in looked_at)

@@ -227,12 +227,7 @@ class ScopeBuilder:
             for node in walk(expression):
                 if isinstance(node, Subquery):
                     block.subqueries.append((node, self.query(node.query, block, "expression", block.ctes)))
-                elif isinstance(node, Call):
-                    _check_call(node)
-                elif isinstance(node, ColumnName) and node.name.lower().startswith(INTERNAL_PREFIX):
-                    raise UnknownColumn(node.name, "field list")
-                elif isinstance(node, Variable) and not node.system and node.name.startswith("txg_"):
-                    raise NotSupported(f"the user variable @{node.name}, a name of TxGuard's own")
+                check_expression(node)
 
 
 def refuse_internal_schema(schema: str) -> None:
@@ -253,6 +248,16 @@ def _clash(one: Source, other: Source) -> bool:
     explicit = isinstance(one.node, TableName) and isinstance(other.node, TableName)
     named = explicit and (one.node.alias or other.node.alias)
     return bool(named) or one.table.schema == other.table.schema
+
+
+def check_expression(node: Expression) -> None:
+    """Refuse what must not be in any expression, itself (not what is inside it)."""
+    if isinstance(node, Call):
+        _check_call(node)
+    elif isinstance(node, ColumnName) and node.name.lower().startswith(INTERNAL_PREFIX):
+        raise UnknownColumn(node.name, "field list")
+    elif isinstance(node, Variable) and not node.system and node.name.startswith("txg_"):
+        raise NotSupported(f"the user variable @{node.name}, a name of TxGuard's own")
 
 
 def _check_call(call: Call) -> None:

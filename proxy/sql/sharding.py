@@ -244,13 +244,12 @@ class Sharding:
 
     def is_key(self, expression: Expression, block: Block) -> bool:
         """Whether rows of the block that agree in the expression are on one shard: it is a shard key, never NULL."""
-        source = self._keyed(expression, block)
-        return (
-            source is not None
-            and source.block is block
-            and source not in self.missing
-            and not self.duplicating
-        )
+        found = block.resolve(expression) if isinstance(expression, ColumnName) else None
+        return found is not None and self.is_source_key(*found, block)
+
+    def is_source_key(self, source: Source, column: str, block: Block) -> bool:
+        own = source.block is block and source.sharded and source not in self.missing
+        return own and not self.duplicating and _shard_key(source) == column
 
     def classes(self) -> list[list[Source]]:
         grouped: dict[Source, list[Source]] = {}

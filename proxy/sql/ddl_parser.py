@@ -1,0 +1,120 @@
+"""CREATE, DROP and TRUNCATE, as far as planning must know them; what they define is read off the servers.
+
+A comment in the statement may say where a table's rows go: `/* txguard: shard_key=customer_id */`,
+`/* txguard: kind=reference */`, `/* txguard: kind=single, home=shard1 */`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from proxy.errors import NoDatabaseSelected, NotSupported
+from proxy.sql.cursor import Cursor
+from proxy.sql.cutting import cut, template
+from proxy.sql.lexer import Tokens
+from proxy.sql.plan import DdlKind, DdlPlan, TableName
+from proxy.sql.scope import INTERNAL_PREFIX, refuse_internal_schema
+from proxy.sql.template import Bindings
+
+_HINT = re.compile(r"/\*\s*txguard:(.*)\*/", re.DOTALL | re.IGNORECASE)
+_HINT_NAMES = frozenset(("kind", "shard_key", "home"))
+_ELSEWHERE = frozenset(
+    """VIEW PROCEDURE FUNCTION TRIGGER EVENT USER ROLE SERVER TABLESPACE SEQUENCE AGGREGATE DEFINER ALGORITHM SQL
+    LOGFILE UNDO RESOURCE SPATIAL PACKAGE TEMPORARY PREPARE OR ONLINE OFFLINE""".split()
+)
+
+
+class DdlParser(Cursor):
+    def __init__(self, tokens: Tokens, database: str | None) -> None:
+        super().__init__(tokens)
+        self.database = database
+
+    def plan(self) -> DdlPlan:
+        verb = self.advance().upper
+        if verb == "TRUNCATE":
+            self.accept("TABLE")
+            table = self._table()
+            self.expect_end()
+            return self._plan(DdlKind.TRUNCATE_TABLE, (table,), False)
+        if self.at("TABLE", "TABLES"):
+            self.advance()
+            return self._create_table() if verb == "CREATE" else self._drop_table()
+        if self.accept("DATABASE", "SCHEMA"):
+            return self._database(DdlKind.CREATE_DATABASE if verb == "CREATE" else DdlKind.DROP_DATABASE)
+        if self.at("INDEX") or (self.at("UNIQUE", "FULLTEXT") and self.peek().upper == "INDEX"):
+            return self._index(DdlKind.CREATE_INDEX if verb == "CREATE" else DdlKind.DROP_INDEX)
+        if self.token.upper in _ELSEWHERE:
+            self.refuse(f"{verb} {self.token.upper}")
+        self.fail()
+
+    def _create_table(self) -> DdlPlan:
+        conditional = self.accept_sequence("IF", "NOT", "EXISTS")
+        table = self._table()
+        if self.at("LIKE") or self.at_sequence("(", "LIKE"):
+            self.refuse("CREATE TABLE … LIKE")
+        for token in self.tokens[self.here :]:
+            if token.upper in ("SELECT", "VERSIONING"):
+                self.refuse(f"CREATE TABLE … {token.upper}")
+            if token.text.lower().startswith(INTERNAL_PREFIX):
+                self.refuse(f"the name {token.text}, one of TxGuard's own")
+        return self._plan(DdlKind.CREATE_TABLE, (table,), conditional)
+
+    def _drop_table(self) -> DdlPlan:
+        conditional = self.accept_sequence("IF", "EXISTS")
+        tables = [self._table()]
+        while self.accept(","):
+            tables.append(self._table())
+        self.accept("RESTRICT", "CASCADE")
+        self.expect_end()
+        return self._plan(DdlKind.DROP_TABLE, tuple(tables), conditional)
+
+    def _database(self, kind: DdlKind) -> DdlPlan:
+        condition = ("IF", "NOT", "EXISTS") if kind is DdlKind.CREATE_DATABASE else ("IF", "EXISTS")
+        conditional = self.accept_sequence(*condition)
+        name = self.name()
+        refuse_internal_schema(name)
+        if kind is DdlKind.DROP_DATABASE:
+            self.expect_end()
+        return self._plan(kind, (), conditional, name)
+
+    def _index(self, kind: DdlKind) -> DdlPlan:
+        self.accept("UNIQUE", "FULLTEXT")
+        self.expect("INDEX")
+        conditional = self.accept_sequence("IF", "NOT", "EXISTS") or self.accept_sequence("IF", "EXISTS")
+        self.name()
+        if self.accept("USING"):
+            self.advance()
+        self.expect("ON")
+        return self._plan(kind, (self._table(),), conditional)
+
+    def _table(self) -> TableName:
+        schema, name = self.qualified_name()
+        if schema is None:
+            schema = self.database
+        if schema is None:
+            raise NoDatabaseSelected("No database selected")
+        refuse_internal_schema(schema)
+        return TableName(schema, name)
+
+    def _plan(
+        self, kind: DdlKind, tables: tuple[TableName, ...], conditional: bool, database: str | None = None
+    ) -> DdlPlan:
+        last = len(self.tokens) - 1
+        while last > 0 and self.tokens[last - 1].upper == ";":
+            last -= 1
+        bindings = Bindings(literals=self.cut.literals)
+        text = template(cut(self.cut, 0, last)).render(bindings)
+        return DdlPlan(kind, text, tables, database, conditional, _hints(self.cut.comments))
+
+
+def _hints(comments: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """What the comments say of the table. Raises NotSupported for what TxGuard does not know."""
+    result: list[tuple[str, str]] = []
+    for comment in comments:
+        match = _HINT.fullmatch(comment)
+        for assignment in match.group(1).split(",") if match else ():
+            name, _, value = (part.strip() for part in assignment.partition("="))
+            if name not in _HINT_NAMES or not value:
+                raise NotSupported(f"the hint {assignment.strip()!r} (kind=, shard_key= and home= are known)")
+            result.append((name, value))
+    return tuple(result)

@@ -1,0 +1,181 @@
+"""From a statement's text to its plan, through two caches.
+
+1. by exact text: statements that come again and again as they are (BEGIN, SET NAMES, a driver's questions);
+2. by fingerprint: statements that differ in their literals only share a plan that names literals by index.
+
+Both hold plans of one catalog version; a newer one empties them. When full the oldest plans go first. The text is
+parsed once per plan; a statement that cannot be planned raises each time (ParseError, NotSupported, NoSuchTable, …).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from proxy.sql.changes import ChangeParser
+from proxy.sql.change_plans import plan_change, plan_insert_select
+from proxy.sql.control_parser import (
+    read_begin,
+    read_commit,
+    read_kill,
+    read_rollback,
+    read_savepoint,
+    read_unlock,
+    read_use,
+)
+from proxy.sql.cursor import Cursor
+from proxy.sql.ddl_parser import DdlParser
+from proxy.sql.errors import EmptyQuery, SyntaxProblem
+from proxy.sql.insert_plans import plan_insert
+from proxy.sql.lexer import MARK, Kind, Tokens, fingerprint, tokenize
+from proxy.sql.plan import InsertPlan, Plan, Planned, QueryPlan
+from proxy.sql.planning import Planning
+from proxy.sql.scope import Schemas
+from proxy.sql.select_plans import plan_select
+from proxy.sql.set_parser import SetParser
+from proxy.sql.show_parser import ShowParser
+from proxy.sql.syntax import Delete, Insert, Update
+
+CACHED_TEXT = 4_096
+"""Characters: a longer statement is planned each time."""
+
+_CONTROL: dict[str, Callable[[Cursor], Plan]] = {
+    "BEGIN": read_begin,
+    "START": read_begin,
+    "COMMIT": read_commit,
+    "ROLLBACK": read_rollback,
+    "SAVEPOINT": read_savepoint,
+    "RELEASE": read_savepoint,
+    "USE": read_use,
+    "KILL": read_kill,
+    "UNLOCK": read_unlock,
+}
+_QUERIES = frozenset(("SELECT", "WITH", "INSERT", "REPLACE", "UPDATE", "DELETE", "("))
+_REFUSED = frozenset(
+    """ALTER ANALYZE BACKUP BINLOG CACHE CALL CHANGE CHECK CHECKSUM CLONE DEALLOCATE DECLARE DO EXECUTE FLUSH GET
+    GRANT HANDLER HELP IMPORT INSTALL LOAD LOCK OPTIMIZE PREPARE PURGE RENAME REPAIR RESET RESIGNAL RESTART REVOKE
+    SHUTDOWN SIGNAL STOP TABLE UNINSTALL VALUES XA""".split()
+)
+
+
+class Planner:
+    """One for the whole proxy. Not thread-safe: it lives on the event loop."""
+
+    def __init__(self, *, texts: int = 2_048, shapes: int = 4_096) -> None:
+        self._texts: dict[tuple[str, str | None], Planned] = {}
+        self._shapes: dict[tuple[str, str | None], tuple[Plan, int]] = {}
+        self._most_texts, self._most_shapes = texts, shapes
+        self._catalog: tuple[int, int] = (0, 0)
+
+    def plan(
+        self, sql: bytes | str, schemas: Schemas, database: str | None, *, prepared: bool = False
+    ) -> Planned:
+        """The plan of one statement. `prepared`: parameter markers are allowed."""
+        text = sql if isinstance(sql, str) else sql.decode("utf-8", "surrogateescape")
+        catalog = (id(schemas), schemas.version)
+        if catalog != self._catalog:
+            self._texts.clear()
+            self._shapes.clear()
+            self._catalog = catalog
+        known = self._texts.get((text, database))
+        if known is not None:
+            planned = known
+        elif len(text) > CACHED_TEXT or MARK in text:
+            planned, _ = self._make(text, schemas, database)
+        else:
+            planned = self._by_shape(text, schemas, database)
+        if planned.parameters and not prepared:
+            raise SyntaxProblem(text, _first_marker(text))
+        return planned
+
+    def _by_shape(self, text: str, schemas: Schemas, database: str | None) -> Planned:
+        shape, literals = fingerprint(text)
+        known = self._shapes.get((shape, database))
+        if known is not None:
+            return Planned(known[0], text, literals, known[1])
+        planned, shareable = self._make(text, schemas, database)
+        if shareable and planned.literals == literals:
+            _put(self._shapes, (shape, database), (planned.plan, planned.parameters), self._most_shapes)
+        else:
+            _put(self._texts, (text, database), planned, self._most_texts)
+        return planned
+
+    def _make(self, text: str, schemas: Schemas, database: str | None) -> tuple[Planned, bool]:
+        tokens = tokenize(text)
+        planning = Planning(tokens, schemas, database)
+        plan = plan_statement(planning)
+        shareable = (
+            isinstance(plan, (QueryPlan, InsertPlan))
+            and not planning.text_dependent
+            and not _reads_differently(tokens)
+        )
+        return Planned(plan, text, tokens.literals, tokens.parameters), shareable
+
+
+def plan_statement(planning: Planning) -> Plan:
+    """Plan a cut statement, by its first word."""
+    tokens = planning.tokens
+    first = tokens.tokens[0]
+    if first.kind is Kind.END or first.upper == ";":
+        raise EmptyQuery
+    word = first.upper
+    if word in _QUERIES:
+        return _plan_query(planning)
+    if word in _CONTROL:
+        return _CONTROL[word](Cursor(tokens))
+    if word == "SET":
+        return SetParser(tokens).plan()
+    if word == "SHOW":
+        return ShowParser(tokens, planning.schemas, planning.database).show()
+    if word in ("DESCRIBE", "DESC", "EXPLAIN"):
+        return ShowParser(tokens, planning.schemas, planning.database).describe()
+    if word in ("CREATE", "DROP", "TRUNCATE"):
+        return DdlParser(tokens, planning.database).plan()
+    if word in _REFUSED:
+        Cursor(tokens).refuse(f"the statement {word} {tokens.tokens[1].text}".rstrip())
+    raise SyntaxProblem(tokens.sql, first.start)
+
+
+def _plan_query(planning: Planning) -> Plan:
+    node = ChangeParser(planning.tokens).statement_query()
+    if isinstance(node, Insert):
+        return plan_insert_select(node, planning) if node.query is not None else plan_insert(node, planning)
+    if isinstance(node, (Update, Delete)):
+        return plan_change(node, planning)
+    return plan_select(node, planning)
+
+
+def _reads_differently(tokens: Tokens) -> bool:
+    """Whether other literals in the same places could make the text come apart in other ways.
+
+    x'4D' and 'a' 'b': a quoted literal right behind a word or another literal joins with it; a number would not.
+    """
+    previous = None
+    for token in tokens.tokens:
+        if token.kind is Kind.BITS and token.text[0] in "xXbB":
+            return True
+        if token.ordinal >= 0 and token.kind is not Kind.PARAMETER and previous is not None:
+            touching = previous.end == token.start and previous.kind in (Kind.WORD, Kind.NAME)
+            if touching or (previous.ordinal >= 0 and previous.kind is not Kind.PARAMETER):
+                return True
+            if previous.kind is Kind.WORD and (previous.text[0] == "_" or previous.upper in _PREFIXES):
+                return True
+        previous = token
+    return False
+
+
+_PREFIXES = frozenset(("DATE", "TIME", "TIMESTAMP", "N", "COLLATE"))
+
+
+def _first_marker(text: str) -> int:
+    return next(token.start for token in tokenize(text).tokens if token.kind is Kind.PARAMETER)
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def _put(cache: dict[K, V], key: K, value: V, most: int) -> None:
+    while len(cache) >= most:
+        del cache[next(iter(cache))]
+    cache[key] = value
