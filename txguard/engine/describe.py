@@ -25,7 +25,9 @@ async def describe(
 ) -> ManagedTable:
     """What a managed table of this name is, or would be. Raises NotManageable."""
     queries = _queries(schema, name)
-    tables, columns, key, foreign_keys = (answer.rows for answer in await connection.run(queries, timeout_s))
+    tables, columns, key, foreign_keys, constrained = (
+        answer.rows for answer in await connection.run(queries, timeout_s)
+    )
     if not tables:
         raise NotManageable(f"there is no table {schema}.{name} on this shard")
     schema, name, kind, engine = (_string(value) for value in tables[0])
@@ -38,7 +40,9 @@ async def describe(
     primary_key = _primary_key(f"{schema}.{name}", key, generated)
     _refuse_row_actions(f"{schema}.{name}", foreign_keys)
     kept = tuple(column for column in described if column.name != WRITER)
-    return ManagedTable(schema, name, kept, primary_key, history_name(schema, name))
+    refusing = {_string(column) for (column,) in constrained if column is not None}
+    ordered = tuple(column.name for column in kept if column.name in refusing)
+    return ManagedTable(schema, name, kept, primary_key, ordered, history_name(schema, name))
 
 
 def _queries(schema: str, name: str) -> list[str]:
@@ -61,6 +65,10 @@ def _queries(schema: str, name: str) -> list[str]:
         f"WHERE {own} AND INDEX_NAME = 'PRIMARY' ORDER BY SEQ_IN_INDEX",
         "SELECT CONSTRAINT_NAME, UPDATE_RULE, DELETE_RULE FROM information_schema.REFERENTIAL_CONSTRAINTS "
         f"WHERE {where('CONSTRAINT_SCHEMA', 'TABLE_NAME')} ORDER BY CONSTRAINT_NAME",
+        f"SELECT COLUMN_NAME FROM information_schema.STATISTICS WHERE {own} AND NON_UNIQUE = 0 "
+        f"UNION SELECT COLUMN_NAME FROM information_schema.KEY_COLUMN_USAGE WHERE {own} "
+        "UNION SELECT REFERENCED_COLUMN_NAME FROM information_schema.KEY_COLUMN_USAGE "
+        f"WHERE {where('REFERENCED_TABLE_SCHEMA', 'REFERENCED_TABLE_NAME')}",
     ]
 
 

@@ -24,6 +24,7 @@ from txguard.engine.managed_table import (
     OPERATION,
     WRITER,
     Category,
+    Flavour,
     ManagedColumn,
     ManagedTable,
     history_name,
@@ -50,8 +51,9 @@ _MANAGED: Final = f"`{DATABASE}`.`managed`"
 
 @dataclass(frozen=True, slots=True)
 class _Present:
-    """What of a managed table is there already."""
+    """What of a managed table is there already, and on what server."""
 
+    flavour: Flavour
     row: bool
     column: bool
     history: bool
@@ -74,13 +76,13 @@ async def manage(
     await connection.run([create_history_statement(table), _record_statement(table)], timeout_s)
     if not present.column:
         await connection.run([add_column_statement(table)], timeout_s)
-    await _put_triggers(connection, table, present.triggers, timeout_s)
+    await _put_triggers(connection, table, present, timeout_s)
     return table
 
 
 async def unmanage(connection: Connection, schema: str, name: str, timeout_s: float | None = None) -> None:
     """Make it an ordinary table again: its rows stay, their versions go. Idempotent, also for a table that is gone."""
-    table = ManagedTable(schema, name, (), (), history_name(schema, name))
+    table = ManagedTable(schema, name, (), (), (), history_name(schema, name))
     present = await _look(connection, table, timeout_s)
     await connection.run([_drop_trigger(table, trigger) for trigger in _own(table, present)], timeout_s)
     if present.row and present.column:
@@ -132,20 +134,24 @@ def _record_statement(table: ManagedTable) -> str:
 
 async def _look(connection: Connection, table: ManagedTable, timeout_s: float | None) -> _Present:
     own = f"TABLE_SCHEMA = {text(table.schema)} AND TABLE_NAME = {text(table.name)}"
+    mine = f"TABLE_SCHEMA = '{DATABASE}' AND TABLE_NAME = '{table.history_name}'"
     queries = [
-        f"SELECT 1 FROM {_MANAGED} WHERE table_schema = {text(table.schema)} AND table_name = {text(table.name)}",
+        "SELECT VERSION()",
+        f"SELECT 1 FROM {_MANAGED} WHERE {own}",
         f"SELECT 1 FROM information_schema.COLUMNS WHERE {own} AND COLUMN_NAME = '{WRITER}'",
-        f"SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{DATABASE}' AND TABLE_NAME = '{table.history_name}'",
+        f"SELECT 1 FROM information_schema.TABLES WHERE {mine}",
         "SELECT TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, ACTION_STATEMENT, EVENT_OBJECT_TABLE "
         f"FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = {text(table.schema)}",
     ]
-    row, column, history, triggers = (answer.rows for answer in await connection.run(queries, timeout_s))
+    version, row, column, history, triggers = (
+        answer.rows for answer in await connection.run(queries, timeout_s)
+    )
     found = {
         _string(trigger): (f"{_string(when)} {_string(event)}", _string(body))
         for trigger, when, event, body, on in triggers
         if _string(on) == table.name
     }
-    return _Present(bool(row), bool(column), bool(history), found)
+    return _Present(Flavour.of(_string(version[0][0])), bool(row), bool(column), bool(history), found)
 
 
 def _own(table: ManagedTable, present: _Present) -> list[str]:
@@ -166,13 +172,13 @@ def _refuse_strangers(table: ManagedTable, present: _Present) -> None:
 
 
 async def _put_triggers(
-    connection: Connection, table: ManagedTable, present: dict[str, tuple[str, str]], timeout_s: float | None
+    connection: Connection, table: ManagedTable, present: _Present, timeout_s: float | None
 ) -> None:
     """Create what is missing. Outdated ones are replaced under a table lock: no write slips through in between."""
-    wanted = trigger_bodies(table)
-    statements = trigger_statements(table)
-    outdated = [trigger for trigger, found in present.items() if wanted.get(trigger) != found]
-    missing = [trigger for trigger in wanted if trigger not in present or trigger in outdated]
+    wanted = trigger_bodies(table, present.flavour)
+    statements = trigger_statements(table, present.flavour)
+    outdated = [trigger for trigger, found in present.triggers.items() if wanted.get(trigger) != found]
+    missing = [trigger for trigger in wanted if trigger not in present.triggers or trigger in outdated]
     if not outdated and not missing:
         return
     locked = [f"LOCK TABLES {table.source} WRITE"] if outdated else []

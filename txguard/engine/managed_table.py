@@ -33,6 +33,18 @@ class Operation(enum.Enum):
     INSERTED = "I"
 
 
+class Flavour(enum.Enum):
+    """Whose server it is. Only the triggers need to know."""
+
+    MARIADB = "mariadb"
+    MYSQL = "mysql"
+
+    @staticmethod
+    def of(version: str) -> Flavour:
+        """By VERSION()."""
+        return Flavour.MARIADB if "mariadb" in version.lower() else Flavour.MYSQL
+
+
 class Category(enum.Enum):
     """How two values of a column are told apart to the byte; the values are those stored in `definition`."""
 
@@ -80,12 +92,16 @@ class ManagedColumn:
 
 @dataclass(frozen=True, slots=True)
 class ManagedTable:
-    """`columns` in the table's order, without `_txg_ts`; `primary_key` in the key's order."""
+    """`columns` in the table's order, without `_txg_ts`; `primary_key` in the key's order.
+
+    `constrained`: the columns on which a unique key or a foreign key, from or to this table, may refuse a value.
+    """
 
     schema: str
     name: str
     columns: tuple[ManagedColumn, ...]
     primary_key: tuple[str, ...]
+    constrained: tuple[str, ...]
     history_name: str
 
     @property
@@ -121,7 +137,8 @@ class ManagedTable:
             }
             for column in self.columns
         ]
-        return json.dumps({"columns": columns, "primary_key": self.primary_key}, separators=(",", ":"))
+        definition = {"columns": columns, "primary_key": self.primary_key, "constrained": self.constrained}
+        return json.dumps(definition, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, schema: str, name: str, history_name: str, definition: str) -> ManagedTable:
@@ -137,7 +154,8 @@ class ManagedTable:
             )
             for column in parsed["columns"]
         )
-        return cls(schema, name, columns, tuple(parsed["primary_key"]), history_name)
+        primary_key, constrained = tuple(parsed["primary_key"]), tuple(parsed["constrained"])
+        return cls(schema, name, columns, primary_key, constrained, history_name)
 
 
 def history_name(schema: str, name: str) -> str:

@@ -9,7 +9,9 @@ sets. What stands where, and why:
   itself had removed the row (REPLACE, DELETE and INSERT): its history then holds the key already.
 - **BEFORE UPDATE** finds conflicts, collects dependencies and stamps the row if any column really changes: an UPDATE
   that changes nothing must count no row, as in MySQL. It looks at every matched row, changed or not.
-- **AFTER UPDATE**, **AFTER DELETE** save the old row. Not BEFORE: a row that IGNORE skips has then not been touched.
+- **AFTER UPDATE**, **AFTER DELETE** save the old row. Not BEFORE: a row that IGNORE skips is then not touched after
+  all. MariaDB calls AFTER UPDATE even for a row that UPDATE IGNORE skipped over a unique or foreign key, so there the
+  trigger looks whether the old row still stands.
 - History is written once per transaction and key: never when the old row is this transaction's own.
 
 A SIGNAL is not downgraded by IGNORE on either server. ON DUPLICATE KEY UPDATE leaves no warning where INSERT IGNORE
@@ -26,6 +28,7 @@ from txguard.engine.managed_table import (
     OPERATION,
     WRITER,
     Category,
+    Flavour,
     ManagedColumn,
     ManagedTable,
     Operation,
@@ -56,7 +59,6 @@ _CONFLICT: Final = (
 )
 
 _TXN: Final = f"`{DATABASE}`.`txn`"
-_DECLARE_COUNT: Final = "DECLARE _txg_count BIGINT DEFAULT 0;"
 _GUARD: Final = f"""IF @txg_bypass = 1 THEN LEAVE txg; END IF;
   IF @txg_start_ts IS NULL OR @txg_floor IS NULL THEN {_REFUSE}; END IF;"""
 _BYPASS: Final = "IF @txg_bypass = 1 THEN LEAVE txg; END IF;"
@@ -70,34 +72,33 @@ def parse_dependencies(value: str | bytes | int | None) -> frozenset[int] | None
     return frozenset(int(writer) for writer in listed.split(",") if writer)
 
 
-def trigger_statements(table: ManagedTable) -> dict[str, str]:
+def trigger_statements(table: ManagedTable, flavour: Flavour) -> dict[str, str]:
     """CREATE TRIGGER statements by trigger name."""
-    bodies = trigger_bodies(table)
+    bodies = trigger_bodies(table, flavour)
     return {
         name: f"CREATE TRIGGER {quote(table.schema)}.{quote(name)} {when} ON {table.source} FOR EACH ROW {body}"
         for name, (when, body) in bodies.items()
     }
 
 
-def trigger_bodies(table: ManagedTable) -> dict[str, tuple[str, str]]:
+def trigger_bodies(table: ManagedTable, flavour: Flavour) -> dict[str, tuple[str, str]]:
     """By trigger name: its time and event, and its body (ACTION_STATEMENT of information_schema)."""
     return {
         table.trigger_name("bi"): ("BEFORE INSERT", _before_insert(table)),
         table.trigger_name("ai"): ("AFTER INSERT", _after_insert(table)),
         table.trigger_name("bu"): ("BEFORE UPDATE", _before_update(table)),
-        table.trigger_name("au"): ("AFTER UPDATE", _after_update(table)),
+        table.trigger_name("au"): ("AFTER UPDATE", _after_update(table, flavour)),
         table.trigger_name("ad"): ("AFTER DELETE", _after_delete(table)),
     }
 
 
-def _body(declare: str, *steps: str) -> str:
-    lines = [line for line in (declare, *steps) if line]
+def _body(*steps: str) -> str:
+    lines = [step for step in steps if step]
     return "txg: BEGIN\n  " + "\n  ".join(lines) + "\nEND"
 
 
 def _before_insert(table: ManagedTable) -> str:
     return _body(
-        _DECLARE_COUNT,
         _GUARD,
         f"SET NEW.{WRITER} = @txg_start_ts;",
         f"IF @txg_read_ts IS NOT NULL THEN\n    {_remember_clash(table)}\n  END IF;",
@@ -105,13 +106,12 @@ def _before_insert(table: ManagedTable) -> str:
 
 
 def _after_insert(table: ManagedTable) -> str:
-    return _body(_DECLARE_COUNT, _BYPASS, _raise_clash(table), _mark_inserted(table))
+    return _body(_BYPASS, _raise_clash(table), _mark_inserted(table))
 
 
 def _before_update(table: ManagedTable) -> str:
     clash = f"IF @txg_read_ts IS NOT NULL AND NOT ({_same_key(table)}) THEN\n    {_remember_clash(table)}\n  END IF;"
     return _body(
-        _DECLARE_COUNT,
         _GUARD,
         _check_writer(),
         f"SET NEW.{WRITER} = IF({_unchanged(table)}, OLD.{WRITER}, @txg_start_ts);",
@@ -119,14 +119,14 @@ def _before_update(table: ManagedTable) -> str:
     )
 
 
-def _after_update(table: ManagedTable) -> str:
+def _after_update(table: ManagedTable, flavour: Flavour) -> str:
     moved = f"""IF NOT ({_same_key(table)}) THEN
     {_raise_clash(table)}
     {_mark_inserted(table)}
   END IF;"""
     return _body(
-        _DECLARE_COUNT,
         _BYPASS,
+        _leave_if_skipped(table) if flavour is Flavour.MARIADB else "",
         f"""IF NEW.{WRITER} <> OLD.{WRITER} THEN
     {_save_old(table, f"IF({_same_key(table)}, '{Operation.UPDATED.value}', '{Operation.DELETED.value}')")}
   END IF;""",
@@ -136,12 +136,22 @@ def _after_update(table: ManagedTable) -> str:
 
 def _after_delete(table: ManagedTable) -> str:
     return _body(
-        _DECLARE_COUNT,
         _GUARD,
         f"IF OLD.{WRITER} = @txg_start_ts THEN LEAVE txg; END IF;",
         _check_writer(),
         _save_old(table, f"'{Operation.DELETED.value}'"),
     )
+
+
+def _leave_if_skipped(table: ManagedTable) -> str:
+    """After an UPDATE the row of the old key and writer is gone, or else nothing is to be kept."""
+    constrained = " AND ".join(f"OLD.{quote(name)} <=> NEW.{quote(name)}" for name in table.constrained)
+    still_there = " AND ".join(f"_txg_t.{quote(name)} = OLD.{quote(name)}" for name in table.primary_key)
+    return f"""IF NOT ({constrained}) THEN
+    SELECT COUNT(*) INTO @txg_count FROM {table.source} AS _txg_t
+      WHERE {still_there} AND _txg_t.{WRITER} = OLD.{WRITER};
+    IF @txg_count > 0 THEN LEAVE txg; END IF;
+  END IF;"""
 
 
 def _check_writer() -> str:
@@ -152,9 +162,9 @@ def _check_writer() -> str:
         '{EVERYTHING}', CONCAT_WS(',', @txg_deps, OLD.{WRITER}));
     END IF;
     IF @txg_read_ts IS NOT NULL THEN
-      SELECT COUNT(*) INTO _txg_count FROM {_TXN} AS _txg_t
+      SELECT COUNT(*) INTO @txg_count FROM {_TXN} AS _txg_t
         WHERE _txg_t.start_ts = OLD.{WRITER} AND _txg_t.state = 'C' AND _txg_t.commit_ts <= @txg_read_ts;
-      IF _txg_count = 0 THEN {_CONFLICT}; END IF;
+      IF @txg_count = 0 THEN {_CONFLICT}; END IF;
     END IF;
   END IF;"""
 
@@ -163,13 +173,13 @@ def _remember_clash(table: ManagedTable) -> str:
     """[R1] for a key that is new: in the view although it could be inserted, or changed by a too-new writer."""
     in_view = " AND ".join(f"_txg_t.{quote(name)} = NEW.{quote(name)}" for name in table.primary_key)
     in_history = " AND ".join(f"_txg_h.{quote(name)} = NEW.{quote(name)}" for name in table.primary_key)
-    return f"""SELECT COUNT(*) INTO _txg_count FROM {table.source} AS _txg_t WHERE {in_view};
-    IF _txg_count = 0 AND @txg_too_new = 1 THEN
-      SELECT COUNT(*) INTO _txg_count FROM {_TXN} AS _txg_t JOIN {table.history} AS _txg_h
+    return f"""SELECT COUNT(*) INTO @txg_count FROM {table.source} AS _txg_t WHERE {in_view};
+    IF @txg_count = 0 AND @txg_too_new = 1 THEN
+      SELECT COUNT(*) INTO @txg_count FROM {_TXN} AS _txg_t JOIN {table.history} AS _txg_h
         ON _txg_h.{NEXT} = _txg_t.start_ts AND {in_history}
         WHERE _txg_t.commit_ts > @txg_read_ts AND _txg_t.state = 'C' AND _txg_h.{OPERATION} <> 'I';
     END IF;
-    {_remember_automatic(table)}SET @txg_clash = _txg_count;"""
+    {_remember_automatic(table)}SET @txg_clash = @txg_count;"""
 
 
 def _raise_clash(table: ManagedTable) -> str:
@@ -177,9 +187,9 @@ def _raise_clash(table: ManagedTable) -> str:
     automatic = _automatic(table)
     given = f" AND NEW.{quote(automatic)} <=> @txg_clash_key" if automatic else ""
     return f"""IF @txg_read_ts IS NOT NULL AND @txg_clash > 0{given} THEN
-    SELECT COUNT(*) INTO _txg_count FROM {table.history} AS _txg_h
+    SELECT COUNT(*) INTO @txg_count FROM {table.history} AS _txg_h
       WHERE _txg_h.{NEXT} = @txg_start_ts AND {own};
-    IF _txg_count = 0 THEN {_CONFLICT}; END IF;
+    IF @txg_count = 0 THEN {_CONFLICT}; END IF;
   END IF;"""
 
 
