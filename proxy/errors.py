@@ -25,51 +25,71 @@ class NotSupported(ProxyError):
 
 
 class ParseError(ProxyError):
+    """The statement is not SQL that MySQL would accept."""
+
     errno = 1064
     sqlstate = "42000"
 
 
 class NoSuchTable(ProxyError):
+    """No table of this name is in TxGuard's catalog."""
+
     errno = 1146
     sqlstate = "42S02"
 
 
 class TableExists(ProxyError):
+    """A table of this name is there already."""
+
     errno = 1050
     sqlstate = "42S01"
 
 
 class NoDatabaseSelected(ProxyError):
+    """The statement needs a default database: USE one, or qualify the table."""
+
     errno = 1046
     sqlstate = "3D000"
 
 
 class UnknownDatabase(ProxyError):
+    """No database of this name."""
+
     errno = 1049
     sqlstate = "42000"
 
 
 class AccessDenied(ProxyError):
+    """Unknown account or wrong password."""
+
     errno = 1045
     sqlstate = "28000"
 
 
 class MalformedPacket(ProxyError):
+    """The client sent bytes that are not the protocol; the connection is closed."""
+
     errno = 1835
     sqlstate = "HY000"
 
 
 class PacketTooLarge(ProxyError):
+    """A packet is larger than `max_packet_bytes` in txguard.toml; the connection is closed."""
+
     errno = 1153
     sqlstate = "08S01"
 
 
 class HandshakeError(ProxyError):
+    """The login packet is malformed or came too late."""
+
     errno = 1043
     sqlstate = "08S01"
 
 
 class UnknownCommand(ProxyError):
+    """A protocol command that TxGuard does not serve."""
+
     errno = 1047
     sqlstate = "08S01"
 
