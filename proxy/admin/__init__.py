@@ -1,0 +1,4 @@
+"""SHOW TXGUARD …: one file for each command, and the table that finds it.
+
+Each is a function from what the process has (`sources.Sources`) to a `LocalResult`. They look and change nothing.
+"""

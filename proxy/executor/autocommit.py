@@ -47,7 +47,7 @@ class AutocommitRead:
                 _, reply = await connection.relay([], self.statement(), None)
                 if reply.error is not None:
                     raise reply.error
-                if await self._stands(token):
+                if await self.stands(token):
                     return connection, reply
                 await reply.drain()
             except ConnectionLost:
@@ -68,7 +68,8 @@ class AutocommitRead:
         token = self.tso.read_token_nowait(self.shard)
         return await self.tso.read_token(self.shard) if token is None else token
 
-    async def _stands(self, token: int) -> bool:
+    async def stands(self, token: int) -> bool:
+        """Whether a read that began at `token` shows only what is committed. May wait."""
         if not self.validate or failpoints.active("without_R5"):
             return True
         stands = self.tso.validate_read_nowait(self.shard, token)

@@ -6,7 +6,8 @@ transaction is put on the connections that the transaction holds, with their nex
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from proxy.backend.connection import BackendConnection
 from proxy.backend.pool import BackendPool
@@ -18,12 +19,13 @@ Pools = Mapping[ShardName, BackendPool]
 
 
 class SessionConnections:
-    __slots__ = ("_pools", "held", "profile")
+    __slots__ = ("_pools", "_protected", "held", "profile")
 
     def __init__(self, pools: Pools, profile: SessionProfile) -> None:
         self._pools = pools
         self.profile = profile
         self.held: dict[BackendConnection, ShardName] = {}
+        self._protected = 0
 
     def change_profile(self, profile: SessionProfile) -> None:
         """The session has set something."""
@@ -50,11 +52,23 @@ class SessionConnections:
         self.held.pop(connection, None)
         self._pools[shard].release(connection)
 
+    @contextmanager
+    def protected(self) -> Iterator[None]:
+        """During a COMMIT: the client may vanish, the commit comes to its end."""
+        self._protected += 1
+        try:
+            yield
+        finally:
+            self._protected -= 1
+
     def abort_all(self) -> None:
-        """Drop every connection: whoever waits on one gets ConnectionLost."""
-        for connection in tuple(self.held):
-            connection.abort()
+        """Drop every connection, unless a COMMIT runs: whoever waits on one gets ConnectionLost."""
+        if not self._protected:
+            for connection in tuple(self.held):
+                connection.abort()
 
     def running(self) -> list[tuple[ShardName, int]]:
-        """The shard and thread id of every connection that runs a statement now."""
+        """The shard and thread id of every connection that runs a statement now; none during a COMMIT."""
+        if self._protected:
+            return []
         return [(shard, connection.thread_id) for connection, shard in self.held.items() if connection.busy]

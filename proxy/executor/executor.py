@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
+from proxy.backend.connection import BackendConnection
 from proxy.backend.reply import RelayReply
 from proxy.backend.statements import TextStatement
 from proxy.executor.answers import Answer
@@ -55,7 +56,7 @@ class Executor:
                 Read(plan, execution, where, self._services.max_merge_bytes), unit, implicit, answer
             )
             return
-        async with ended(unit, implicit) as own:
+        async with self._ended(unit, implicit) as own:
             write = Write(plan, execution, own, where, self._services.max_merge_bytes)
             replies = await write.run()
             await self._collect_conditions(own, where, replies)
@@ -68,11 +69,25 @@ class Executor:
         catalog = services.catalog_store.current
         insert = Insert(plan, execution, catalog, services.sequences, services.max_merge_bytes)
         await insert.prepare()
-        async with ended(unit, implicit) as own:
+        async with self._ended(unit, implicit) as own:
             replies = await insert.run(own)
             await self._collect_conditions(own, insert.shards, replies)
             await insert.answer(replies, answer)
         return insert
+
+    @asynccontextmanager
+    async def _ended(self, unit: Unit | None, implicit: MakeUnit) -> AsyncIterator[Unit]:
+        """The unit of one statement: the open one as it is, or an implicit one, committed or rolled back at the end."""
+        own = implicit() if unit is None else unit
+        try:
+            yield own
+        except BaseException:
+            if own.implicit:
+                await own.transaction.rollback()
+            raise
+        if own.implicit:
+            with self.connections.protected():
+                await own.transaction.commit()
 
     async def _shards(self, plan: QueryPlan, execution: Execution, unit: Unit | None) -> Shards:
         preferred = () if unit is None else tuple(unit.transaction.branches)
@@ -89,7 +104,7 @@ class Executor:
         if outside and len(read.shards) == 1:
             await self._read_outside(read, answer)
             return
-        async with ended(unit, implicit) as own:
+        async with self._ended(unit, implicit) as own:
             replies = await read.in_transaction(own)
             await self._collect_conditions(own, read.shards, replies)
             await read.answer(replies, answer)
@@ -143,18 +158,5 @@ class Executor:
         for shard, reply in zip(where, replies, strict=True):
             branch = unit.transaction.branches.get(shard)
             if reply.complete and reply.warnings and branch is not None:
+                assert isinstance(branch.connection, BackendConnection)
                 self.conditions += await fetch_warnings(branch.connection, timeout_s)
-
-
-@asynccontextmanager
-async def ended(unit: Unit | None, implicit: MakeUnit) -> AsyncIterator[Unit]:
-    """The unit of one statement: the open one as it is, or an implicit one, committed or rolled back at the end."""
-    own = implicit() if unit is None else unit
-    try:
-        yield own
-    except BaseException:
-        if own.implicit:
-            await own.transaction.rollback()
-        raise
-    if own.implicit:
-        await own.transaction.commit()

@@ -64,7 +64,7 @@ class Insert:
         everything = list(range(len(self.plan.rows)))
         match self.plan.route:
             case AllShards():
-                self._rows_of = {shard: everything for shard in self.catalog.all_shards}
+                self._rows_of = dict.fromkeys(self.catalog.all_shards, everything)
             case OneShard(home):
                 self._rows_of = {home: everything}
             case None:
@@ -78,8 +78,8 @@ class Insert:
         plan, execution = self.plan, self.execution
         rows = plan.rows
         self._generated = [None] * len(rows)
-        if plan.auto_column is None:
-            return
+        if plan.auto_column is None or isinstance(plan.route, OneShard):
+            return  # A single table's ids are its shard's own.
         wanting: list[int] = []
         explicit = 0
         for index, row in enumerate(rows):

@@ -16,6 +16,7 @@ from proxy.executor.execution import Execution
 from proxy.executor.merged import answer_merged
 from proxy.executor.routes import Shards
 from proxy.executor.unit import Unit
+from proxy.executor.writes import raise_first_error
 from proxy.sql.plan import QueryPlan
 from tso.types import ShardName, Timestamp
 from txguard.errors import SnapshotTooOld
@@ -71,11 +72,7 @@ class Read:
                 )
             return self.statement(too_new) if len(self.shards) == 1 else self.part(too_new)
 
-        replies = await transaction.read(self.shards, build, quiet=self.plan.joins)
-        for reply in replies:
-            if reply.error is not None:
-                raise reply.error
-        return replies
+        return raise_first_error(await transaction.read(self.shards, build, quiet=self.plan.joins))
 
     def _check_age(self, read_ts: Timestamp | None) -> None:
         if read_ts is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from proxy.backend.reply import RelayReply
 from proxy.backend.statements import Statement
@@ -23,6 +24,7 @@ from proxy.routing.tables import Table
 from proxy.sql.plan import Access, Check, QueryPlan
 from tso.types import ShardName
 from txguard.engine.conflicts import ConflictCheck
+from txguard.engine.shard import Reply
 
 
 @dataclass(slots=True)
@@ -79,11 +81,12 @@ class Write:
             answer_merged(plan.scatter.merge, replies, self.execution, answer, self.limit_bytes)
 
 
-def raise_first_error(replies: Sequence[RelayReply]) -> list[RelayReply]:
+def raise_first_error(replies: Sequence[Reply]) -> list[RelayReply]:
+    """The replies as what they are; raises the first shard's error."""
     for reply in replies:
         if reply.error is not None:
             raise reply.error
-    return list(replies)
+    return cast(list[RelayReply], replies)
 
 
 def conflict_check(execution: Execution, check: Check) -> ConflictCheck:

@@ -187,3 +187,13 @@ class EmptyQuery(ProxyError):
 
     def __init__(self) -> None:
         super().__init__("Query was empty")
+
+
+class DatabaseDenied(ProxyError):
+    """The account may not use the database."""
+
+    errno = 1044
+    sqlstate = "42000"
+
+    def __init__(self, user: str, host: str, database: str) -> None:
+        super().__init__(f"Access denied for user '{user}'@'{host}' to database '{database}'")

@@ -1,7 +1,7 @@
 """SET: checks every assignment first, then makes them all, so that a failing SET changes nothing.
 
-Owns the meaning of each kind of variable. An assignment is a change to the `SessionState` that cannot fail any more; what ends
-a transaction (autocommit from 0 to 1) is left to the session, which reads it off `autocommit_switched_on`.
+Owns the meaning of each kind of variable. An assignment is a change to the `SessionState` that cannot fail any
+more. What ends a transaction (autocommit from 0 to 1) is left to the caller, whom `run` tells.
 Source: MySQL manual, "SET Syntax for Variable Assignment", "SET TRANSACTION Statement".
 """
 

@@ -38,10 +38,20 @@ class Characteristics:
     next_isolation: Isolation | None = None
     next_read_only: bool | None = None
 
+    @property
+    def one_shot(self) -> bool:
+        """Whether something was set for the next transaction only."""
+        return self.next_isolation is not None or self.next_read_only is not None
+
+    @property
+    def effective_read_only(self) -> bool:
+        """Of the transaction that would begin now."""
+        return self.read_only if self.next_read_only is None else self.next_read_only
+
     def take(self) -> tuple[Isolation, bool]:
         """Those of the transaction that begins now; what was set for it alone is used up."""
         isolation = self.isolation if self.next_isolation is None else self.next_isolation
-        read_only = self.read_only if self.next_read_only is None else self.next_read_only
+        read_only = self.effective_read_only
         self.next_isolation = self.next_read_only = None
         return isolation, read_only
 

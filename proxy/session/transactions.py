@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 
+from proxy.executor.connections import SessionConnections
+from proxy.executor.unit import Unit
 from proxy.session.errors import UnknownSavepoint
 from proxy.session.phases import Action, Event, Phase, transition
 from proxy.session.registry import TransactionView
 from proxy.session.state import Characteristics
-from txguard.engine.branch import Connections, Isolation
+from txguard.engine.branch import Isolation
 from txguard.engine.engine import Engine
 from txguard.engine.states import TransactionState
 from txguard.engine.transaction import Transaction
@@ -20,11 +22,11 @@ from txguard.errors import TransactionLost
 
 
 class SessionTransactions:
-    def __init__(self, engine: Engine, connections: Connections) -> None:
+    def __init__(self, engine: Engine, connections: SessionConnections) -> None:
         self._engine, self._connections = engine, connections
         self.phase = Phase.IDLE
-        self.current: Transaction | None = None
-        self.read_only = False
+        self.unit: Unit | None = None
+        """The session's open transaction, also while it is LOST."""
         self._since = 0.0
 
     @property
@@ -32,31 +34,34 @@ class SessionTransactions:
         """SERVER_STATUS_IN_TRANS."""
         return self.phase is not Phase.IDLE
 
+    @property
+    def read_only(self) -> bool:
+        return self.unit is not None and self.unit.read_only
+
     # ------------------------------------------------------------ events
 
-    async def begin(self, characteristics: Characteristics, *, read_only: bool | None = None) -> Transaction:
-        """BEGIN, START TRANSACTION."""
+    async def begin(self, characteristics: Characteristics, *, read_only: bool | None = None) -> Unit:
+        """BEGIN, START TRANSACTION; `read_only` None: as the session's characteristics say."""
         await self._apply(Event.BEGIN)
-        return self._start(characteristics, read_only)
+        isolation, default_read_only = characteristics.take()
+        return self._open(isolation, default_read_only if read_only is None else read_only)
 
-    def chain(self, isolation: Isolation, read_only: bool) -> Transaction:
-        """COMMIT AND CHAIN: a new transaction like the one that has ended."""
+    def chain(self, ended: Unit | None, characteristics: Characteristics) -> Unit:
+        """AND CHAIN: a new transaction like the one that has ended, or, when there was none, as BEGIN makes it."""
         _, self.phase = transition(self.phase, Event.BEGIN)
-        return self._open(isolation, read_only)
+        if ended is None:
+            return self._open(*characteristics.take())
+        return self._open(ended.transaction.isolation, ended.read_only)
 
-    async def for_statement(
-        self, characteristics: Characteristics, *, autocommit: bool
-    ) -> Transaction | None:
+    async def for_statement(self, characteristics: Characteristics, *, autocommit: bool) -> Unit | None:
         """The transaction in which a statement on tables runs; None: none is open, it is its own."""
         if self.phase is Phase.IDLE and autocommit:
             return None
-        action, _ = transition(self.phase, Event.STATEMENT)
+        action, phase = transition(self.phase, Event.STATEMENT)
         if action is Action.REFUSE:
             raise self._lost()
-        if action is Action.START:
-            self.phase = Phase.OPEN
-            return self._start(characteristics, None)
-        return self.current
+        self.phase = phase
+        return self._open(*characteristics.take()) if action is Action.START else self.unit
 
     async def commit(self) -> None:
         await self._apply(Event.COMMIT)
@@ -71,21 +76,26 @@ class SessionTransactions:
         """The connection is reset, changes its user or ends."""
         await self._apply(Event.RESET)
 
-    def implicit(self, characteristics: Characteristics) -> tuple[Transaction, bool]:
-        """A transaction for one autocommit statement, and whether it is read only; the caller ends it."""
+    def implicit(self, characteristics: Characteristics) -> Unit:
+        """A transaction for one autocommit statement that writes or locks; the executor ends it."""
         isolation, read_only = characteristics.take()
-        return self._engine.transaction(self._connections, isolation, implicit=True), read_only
+        return self._unit(isolation, read_only, implicit=True)
+
+    def implicit_read(self, characteristics: Characteristics) -> Unit:
+        """For one autocommit read: a snapshot of its own is what both isolation levels promise."""
+        _, read_only = characteristics.take()
+        return self._unit(Isolation.REPEATABLE_READ, read_only, implicit=True)
 
     def observe(self) -> None:
         """After a statement that failed: what the engine made of its transaction."""
-        transaction = self.current
-        if transaction is None or self.phase is not Phase.OPEN:
+        if self.unit is None or self.phase is not Phase.OPEN:
             return
-        if transaction.state is TransactionState.LOST:
+        state = self.unit.transaction.state
+        if state is TransactionState.LOST:
             _, self.phase = transition(self.phase, Event.SHARD_LOST)
-        elif transaction.state is not TransactionState.ACTIVE:
+        elif state is not TransactionState.ACTIVE:
             _, self.phase = transition(self.phase, Event.ROLLED_BACK)
-            self._forget()
+            self.unit = None
 
     # ------------------------------------------------------------ savepoints
 
@@ -95,16 +105,16 @@ class SessionTransactions:
             await transaction.savepoint(name)
 
     async def rollback_to(self, name: str) -> None:
-        transaction = self._usable()
-        if transaction is None or not transaction.has_savepoint(name):
-            raise UnknownSavepoint(name)
-        await transaction.rollback_to(name)
+        await self._with_savepoint(name).rollback_to(name)
 
     async def release_savepoint(self, name: str) -> None:
+        await self._with_savepoint(name).release_savepoint(name)
+
+    def _with_savepoint(self, name: str) -> Transaction:
         transaction = self._usable()
         if transaction is None or not transaction.has_savepoint(name):
             raise UnknownSavepoint(name)
-        await transaction.release_savepoint(name)
+        return transaction
 
     # ------------------------------------------------------------ inside
 
@@ -112,45 +122,43 @@ class SessionTransactions:
         action, phase = transition(self.phase, event)
         if action is Action.REFUSE:
             raise self._lost()
-        transaction, self.phase = self.current, phase
-        if action in (Action.COMMIT, Action.COMMIT_AND_START, Action.ROLLBACK):
-            self._forget()
-            assert transaction is not None
-            if action is Action.ROLLBACK:
-                await transaction.rollback()
-                return
-            try:
-                await transaction.commit()
-            except BaseException:
-                self.phase = Phase.IDLE
-                raise
+        self.phase = phase
+        if action not in (Action.COMMIT, Action.COMMIT_AND_START, Action.ROLLBACK):
+            return
+        unit, self.unit = self.unit, None
+        assert unit is not None
+        if action is Action.ROLLBACK:
+            await unit.transaction.rollback()
+            return
+        try:
+            with self._connections.protected():
+                await unit.transaction.commit()
+        except BaseException:
+            self.phase = Phase.IDLE
+            raise
 
-    def _start(self, characteristics: Characteristics, read_only: bool | None) -> Transaction:
-        isolation, default_read_only = characteristics.take()
-        return self._open(isolation, default_read_only if read_only is None else read_only)
-
-    def _open(self, isolation: Isolation, read_only: bool) -> Transaction:
-        self.current = self._engine.transaction(self._connections, isolation)
-        self.read_only = read_only
+    def _open(self, isolation: Isolation, read_only: bool) -> Unit:
+        self.unit = self._unit(isolation, read_only, implicit=False)
         self._since = time.monotonic()
-        return self.current
+        return self.unit
 
-    def _forget(self) -> None:
-        self.current, self.read_only = None, False
+    def _unit(self, isolation: Isolation, read_only: bool, *, implicit: bool) -> Unit:
+        transaction = self._engine.transaction(self._connections, isolation, implicit=implicit)
+        return Unit(transaction, read_only, implicit)
 
     def _usable(self) -> Transaction | None:
         if self.phase is Phase.LOST:
             raise self._lost()
-        return self.current
+        return None if self.unit is None else self.unit.transaction
 
     def _lost(self) -> TransactionLost:
-        reason = self.current.lost_reason if self.current is not None else "a shard was lost"
+        reason = "a shard was lost" if self.unit is None else self.unit.transaction.lost_reason
         return TransactionLost(f"{reason}; the transaction must be rolled back: send ROLLBACK")
 
     def view(self) -> TransactionView | None:
-        transaction = self.current
-        if transaction is None:
+        if self.unit is None:
             return None
+        transaction = self.unit.transaction
         return TransactionView(
             transaction.start_ts,
             transaction.read_ts,

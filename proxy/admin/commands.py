@@ -1,0 +1,24 @@
+"""The table of the admin commands."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from proxy.admin.show_locks import show_locks
+from proxy.admin.show_shards import show_shards
+from proxy.admin.show_status import show_status
+from proxy.admin.show_transactions import show_transactions
+from proxy.admin.sources import Sources
+from proxy.session.results import LocalResult
+from proxy.sql.plan import AdminTopic
+
+COMMANDS: dict[AdminTopic, Callable[[Sources], Awaitable[LocalResult]]] = {
+    AdminTopic.STATUS: show_status,
+    AdminTopic.SHARDS: show_shards,
+    AdminTopic.TRANSACTIONS: show_transactions,
+    AdminTopic.LOCKS: show_locks,
+}
+
+
+async def run_admin(sources: Sources, topic: AdminTopic) -> LocalResult:
+    return await COMMANDS[topic](sources)

@@ -1,0 +1,253 @@
+"""The proxy as a whole: opens everything in order, serves, and closes in the opposite order.
+
+    oracle ─► pools ─► engine (fences the shards) ─► catalog ─► DDL recovery ─► listener, janitor, cleaner, watchers
+
+A shard that is down does not keep the others from being served; the shard that keeps the oracle's bound is waited for,
+and so are all of them at the very first start, when the slots are laid out. Ends when cancelled: no new clients, statements
+end, idle clients are told, sessions roll back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
+
+import structlog
+
+from proxy.admin.commands import run_admin
+from proxy.admin.sources import Sources
+from proxy.auth.accounts import Accounts
+from proxy.auth.rsa import KeyPair
+from proxy.backend.connect import ShardAddress, make_tls_context
+from proxy.backend.pool import DEFAULT_SESSION, BackendPool
+from proxy.config import Config, split_address
+from proxy.ddl.ddl import Ddl
+from proxy.ddl.hints import Hint
+from proxy.ddl.workshop import Workshop
+from proxy.executor.services import Services
+from proxy.routing.catalog_store import CatalogStore
+from proxy.routing.sequences import Sequences
+from proxy.routing.tables import TableKind
+from proxy.server.care import care_for_pools, load_defaults, watch_shards
+from proxy.server.connection_phase import Identity
+from proxy.server.handler import Client, Login
+from proxy.server.listener import Listener, ListenerSettings, make_server_tls
+from proxy.session.process import Limits, Process
+from proxy.session.registry import SessionRegistry
+from proxy.session.session import Session
+from proxy.shard_dsn import connect_arguments
+from proxy.sql.planner import Planner
+from tso.api import Tso
+from tso.client import RemoteTso
+from tso.embedded import EmbeddedTso
+from tso.errors import TsoUnavailable
+from tso.store import MySQLBoundStore
+from tso.types import ShardName
+from txguard.engine.engine import Engine
+from txguard.engine.settings import EngineSettings
+from txguard.errors import ShardDown
+
+log = structlog.get_logger(__name__)
+
+RETRY_S = 1.0
+CATALOG_REFRESH_S = 2.0
+
+Pools = Mapping[ShardName, BackendPool]
+Ready = Callable[[Sequence[str]], None]
+"""Called with the addresses once clients can connect."""
+
+
+async def serve(config: Config, ready: Ready | None = None) -> None:
+    """Serve until cancelled. Raises OSError when an address cannot be bound, ConfigError for a wrong set of shards."""
+    async with _oracle(config) as tso, _pools(config) as pools:
+        engine = Engine(pools, tso, engine_settings(config))
+        for name, pool in pools.items():
+            pool.on_connect = partial(engine.prepare, name)
+        for name, error in (await engine.start()).items():
+            log.warning("shard_down", shard=name, reason=str(error))
+        store = CatalogStore(pools)
+        await _load_catalog(store)
+        sequences = Sequences(pools, lambda: store.current, time.monotonic)
+        ddl = Ddl(
+            Workshop(store, sequences, tso, lock_wait_timeout_s=config.engine.lock_wait_timeout_s),
+            hints(config),
+        )
+        await ddl.start()
+        services = Services(engine, pools, store, sequences, config.proxy.max_merge_bytes)
+        await _serve_clients(config, services, ddl, ready)
+
+
+# ---------------------------------------------------------------- parts
+
+
+@contextlib.asynccontextmanager
+async def _oracle(config: Config) -> AsyncIterator[Tso]:
+    tso = await _wait_for_oracle(config)
+    log.info("oracle_ready", epoch=tso.epoch, embedded=config.tso.embedded)
+    try:
+        yield tso
+    finally:
+        await tso.aclose()
+
+
+async def _wait_for_oracle(config: Config) -> EmbeddedTso | RemoteTso:
+    """The oracle cannot serve without the shard that keeps its bound, so it is waited for."""
+    while True:
+        try:
+            if config.tso.embedded:
+                store = MySQLBoundStore(connect_arguments(config.shard(config.store_shard)))
+                return await EmbeddedTso.open(store)
+            assert config.tso.address is not None
+            host, port = split_address(config.tso.address)
+            return await RemoteTso.connect(host, port, secret=config.tso.secret)
+        except TsoUnavailable as error:
+            log.warning("oracle_unavailable", reason=str(error), retry_s=RETRY_S)
+            await asyncio.sleep(RETRY_S)
+
+
+@contextlib.asynccontextmanager
+async def _pools(config: Config) -> AsyncIterator[Pools]:
+    pools: dict[ShardName, BackendPool] = {}
+    for shard in config.shards:
+        address = ShardAddress(
+            user=shard.user,
+            password=shard.password or "",
+            host=shard.host,
+            port=shard.port,
+            socket=shard.socket,
+            tls=make_tls_context(shard.tls, shard.tls_ca),
+        )
+        name = ShardName(shard.name)
+        pools[name] = BackendPool(
+            name,
+            address,
+            max_connections=shard.max_connections,
+            connect_timeout_s=shard.connect_timeout_s,
+            session=(*DEFAULT_SESSION, f"SET innodb_lock_wait_timeout={config.engine.lock_wait_timeout_s}"),
+        )
+    try:
+        yield pools
+    finally:
+        for pool in pools.values():
+            pool.close()
+
+
+async def _load_catalog(store: CatalogStore) -> None:
+    while True:
+        try:
+            catalog = await store.load()
+            log.info("catalog_loaded", version=catalog.version, tables=len(list(catalog.tables())))
+            return
+        except ShardDown as error:
+            log.warning("catalog_unavailable", reason=str(error), retry_s=RETRY_S)
+            await asyncio.sleep(RETRY_S)
+
+
+def engine_settings(config: Config) -> EngineSettings:
+    engine = config.engine
+    return EngineSettings(
+        retention_ms=engine.retention_s * 1000,
+        before_prewrite_timeout_s=engine.before_prewrite_timeout_ms / 1000,
+        before_prewrite_tries=engine.before_prewrite_tries,
+        prewrite_timeout_s=engine.prewrite_timeout_ms / 1000,
+        cleanup_timeout_s=engine.cleanup_timeout_ms / 1000,
+        barrier_timeout_s=engine.barrier_timeout_ms / 1000,
+    )
+
+
+def hints(config: Config) -> dict[tuple[str, str], Hint]:
+    """Where the configuration wants tables to go."""
+    placed: dict[tuple[str, str], Hint] = {}
+    for table in config.tables:
+        schema, _, name = table.name.partition(".")
+        home = None if table.home is None else ShardName(table.home)
+        placed[schema, name] = Hint(TableKind(table.kind), table.shard_key, home)
+    return placed
+
+
+# ---------------------------------------------------------------- serving
+
+
+async def _serve_clients(config: Config, services: Services, ddl: Ddl, ready: Ready | None) -> None:
+    registry = SessionRegistry()
+    sources = Sources(services, registry, config.proxy.server_version)
+    users = {user.name: user for user in config.users}
+
+    def allowed_databases(user: str) -> frozenset[str] | None:
+        databases = users[user].databases
+        return None if databases is None else frozenset(databases)
+
+    def make_session(client: Client, login: Login) -> Session:
+        return Session(process, client, login)
+
+    listener = _listener(config, make_session)
+    process = Process(
+        services=services,
+        planner=Planner(),
+        registry=registry,
+        ddl=ddl,
+        admin=partial(run_admin, sources),
+        spawn=listener.spawn,
+        allowed_databases=allowed_databases,
+        limits=Limits(config.proxy.max_packet_bytes, config.proxy.port),
+    )
+    await _run(listener, process, ready)
+
+
+async def _run(listener: Listener, process: Process, ready: Ready | None) -> None:
+    services = process.services
+    async with asyncio.TaskGroup() as group:
+        care = [
+            group.create_task(services.engine.run(), name="engine"),
+            group.create_task(services.catalog_store.watch(CATALOG_REFRESH_S), name="catalog"),
+            group.create_task(care_for_pools(services.pools), name="pools"),
+            group.create_task(watch_shards(services.pools), name="shards"),
+        ]
+        await load_defaults(services, process.defaults)
+        serving = group.create_task(listener.run(), name="listener")
+        announcing = group.create_task(_announce(listener, ready), name="announce")
+        try:
+            await asyncio.shield(serving)
+        except asyncio.CancelledError:
+            log.info("stopping")
+            listener.stop()
+            await serving
+            raise
+        finally:
+            announcing.cancel()
+            for task in care:
+                task.cancel()
+    log.info("stopped")
+
+
+async def _announce(listener: Listener, ready: Ready | None) -> None:
+    await listener.started.wait()
+    log.info("ready", addresses=listener.addresses)
+    if ready is not None:
+        ready(listener.addresses)
+
+
+def _listener(config: Config, make_session: Callable[[Client, Login], Session]) -> Listener:
+    proxy = config.proxy
+    tls = None
+    if proxy.tls_cert is not None and proxy.tls_key is not None:
+        tls = make_server_tls(proxy.tls_cert, proxy.tls_key)
+    identity = Identity(
+        server_version=proxy.server_version,
+        accounts=Accounts(config.users, secrets.token_bytes(32)),
+        keys=KeyPair(),
+        offers_tls=tls is not None,
+    )
+    settings = ListenerSettings(
+        max_connections=proxy.max_connections,
+        max_packet_bytes=proxy.max_packet_bytes,
+        handshake_timeout_s=proxy.handshake_timeout_s,
+        idle_timeout_s=proxy.idle_timeout_s,
+    )
+    return Listener(
+        identity, make_session, settings, host=proxy.host, port=proxy.port, socket_path=proxy.socket, tls=tls
+    )

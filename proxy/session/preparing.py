@@ -1,0 +1,46 @@
+"""COM_STMT_PREPARE: what a statement's parameters and columns will be, asked of a shard that prepares it.
+
+The rule: only statements that a shard could run are asked about; the session's own (SET, BEGIN, SHOW …) and DDL have no
+parameters, and their columns come with the rows. The shard is one that has the tables.
+"""
+
+from __future__ import annotations
+
+from proxy.session.conversation import Conversation
+from proxy.sql.plan import InsertPlan, OneShard, Planned, QueryPlan
+from proxy.wire.capabilities import ColumnFlag
+from proxy.wire.columns import BINARY_COLLATION, ColumnDefinition
+from proxy.wire.field_types import FieldType
+from txguard.engine.shard import ConnectionLost
+
+_PARAMETER = ColumnDefinition(b"?", FieldType.VAR_STRING, BINARY_COLLATION, 0, int(ColumnFlag.BINARY))
+TRIES = 2
+
+
+async def definitions(
+    planned: Planned, sql: bytes, talk: Conversation
+) -> tuple[list[ColumnDefinition], list[ColumnDefinition]]:
+    """Parameters and columns. Raises the shard's error when it cannot prepare the statement."""
+    parameters = [_PARAMETER] * planned.parameters
+    if not isinstance(planned.plan, QueryPlan | InsertPlan):
+        return parameters, []
+    return parameters, await _columns(planned.plan, sql, talk)
+
+
+async def _columns(plan: QueryPlan | InsertPlan, sql: bytes, talk: Conversation) -> list[ColumnDefinition]:
+    services = talk.process.services
+    settings = services.engine.settings
+    shard = plan.route.home if isinstance(plan.route, OneShard) else services.pick_any()
+    for attempt in range(1, TRIES + 1):
+        connection = await talk.connections.acquire(shard, settings.acquire_timeout_s)
+        try:
+            reply = await connection.prepare(sql, settings.control_timeout_s)
+            if reply.error is not None:
+                raise reply.error
+            return reply.columns()
+        except ConnectionLost:
+            if attempt == TRIES:
+                raise
+        finally:
+            talk.connections.release(shard, connection)
+    raise AssertionError("unreachable")

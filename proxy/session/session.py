@@ -1,0 +1,263 @@
+"""One client's session: what the front connection hands commands to (`proxy.server.handler.Session`).
+
+Owns the commands. A statement tries the fast path first; everything else runs as a coroutine under `_guarded`,
+which turns whatever goes wrong into the client's error and keeps the phase of the transaction in line with the
+engine's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from proxy.errors import NotSupported
+from proxy.executor.answers import Answer
+from proxy.executor.client import Client, Login
+from proxy.executor.client_errors import client_error
+from proxy.executor.execution import BoundStatement
+from proxy.executor.warnings import Condition
+from proxy.session.conversation import Conversation
+from proxy.session.fast_path import FastPath
+from proxy.session.prepared import PreparedStatements
+from proxy.session.preparing import definitions
+from proxy.session.process import Process
+from proxy.session.query_engine import QueryEngine
+from proxy.session.registry import SessionView
+from proxy.sql.lexer import split_statements
+from proxy.sql.plan import Planned
+from proxy.wire.statements import make_prepare_ok
+
+Pending = Coroutine[Any, Any, None] | None
+
+
+class Session:
+    def __init__(self, process: Process, client: Client, login: Login) -> None:
+        self._process = process
+        self._client = client
+        self._login = login
+        self._talk = Conversation(process, login, client.connection_id)
+        self._statements = PreparedStatements(process.limits.max_packet_bytes)
+        self._query_engine = QueryEngine(self._talk)
+        self._fast_path = FastPath(self._talk, client, self._query_engine, self._carry_on)
+        self._running: bytes | None = None
+        self._since = time.monotonic()
+        process.registry.add(self)
+
+    # ------------------------------------------------------------ login and the end
+
+    def on_login(self) -> Pending:
+        database = self._login.database
+        try:
+            if database is not None:
+                self._talk.access.require_database(database)
+        except Exception as error:
+            self._send_error(error)
+            return None
+        self._client.send_ok(status=self._talk.status())
+        return None
+
+    def on_change_user(self, login: Login) -> Pending:
+        return self._guarded(b"COM_CHANGE_USER", self._change_user(login))
+
+    async def _change_user(self, login: Login) -> None:
+        await self._talk.transactions.reset()
+        self._statements.clear()
+        self._login = login
+        self._talk = Conversation(self._process, login, self._client.connection_id)
+        self._query_engine = QueryEngine(self._talk)
+        self._fast_path = FastPath(self._talk, self._client, self._query_engine, self._carry_on)
+        self.on_login()
+
+    def on_reset_connection(self) -> Pending:
+        return self._guarded(b"COM_RESET_CONNECTION", self._reset())
+
+    async def _reset(self) -> None:
+        await self._talk.transactions.reset()
+        self._statements.clear()
+        self._talk.start_afresh()
+        self._client.send_ok(status=self._talk.status())
+
+    def on_disconnect(self) -> None:
+        """Nobody waits any more: stop what runs, so that its row locks are freed. A COMMIT comes to its end."""
+        self._stop_running(query_only=False)
+        self._talk.connections.abort_all()
+
+    async def close(self) -> None:
+        self._process.registry.discard(self)
+        try:
+            await self._talk.transactions.reset()
+        except Exception as error:
+            client_error(error)
+
+    # ------------------------------------------------------------ statements
+
+    def on_query(self, sql: bytes) -> Pending:
+        process = self._process
+        process.registry.counters.queries += 1
+        if self._client.multi_statements and b";" in sql:
+            return self._guarded(sql, self._query_several(sql))
+        try:
+            planned = process.plan(sql, self._talk.state.database)
+            if self._fast_path.start(planned):
+                return None
+        except Exception as error:
+            self._send_error(error)
+            return None
+        return self._guarded(sql, self._query(planned))
+
+    async def _query_several(self, sql: bytes) -> None:
+        """Each statement has its own result; the first that fails ends the command."""
+        texts = split_statements(sql.decode("utf-8", "surrogateescape")) or [""]
+        for index, text in enumerate(texts):
+            part = text.encode("utf-8", "surrogateescape")
+            planned = self._process.plan(part, self._talk.state.database)
+            await self._query(planned, more=index + 1 < len(texts))
+
+    async def _query(
+        self, planned: Planned, bound: BoundStatement | None = None, *, more: bool = False
+    ) -> None:
+        talk = self._talk
+        talk.executor.conditions = []
+        answer = Answer(self._client, talk.status, binary=bound is not None, more=more)
+        await self._query_engine.run(planned, answer, bound)
+        self._finish(answer)
+
+    def _finish(self, answer: Answer) -> None:
+        """The last thing of a statement: the next command may begin inside."""
+        self._running, self._since = None, time.monotonic()
+        ends = self._talk.ends_with_answer
+        answer.finish()
+        if ends:
+            self._client.kill()
+
+    # ------------------------------------------------------------ prepared statements
+
+    def on_prepare(self, sql: bytes) -> Pending:
+        return self._guarded(sql, self._prepare(sql))
+
+    async def _prepare(self, sql: bytes) -> None:
+        talk = self._talk
+        planned = self._process.plan(sql, talk.state.database, prepared=True)
+        parameters, columns = await definitions(planned, sql, talk)
+        prepared = self._statements.add(sql, planned.parameters)
+        packets = make_prepare_ok(prepared.statement_id, parameters, columns, status=talk.status())
+        self._client.finish(packets)
+
+    def on_execute(self, payload: bytes) -> Pending:
+        process = self._process
+        process.registry.counters.queries += 1
+        try:
+            prepared, bound = self._statements.bind(payload)
+            planned = process.plan(prepared.sql, self._talk.state.database, prepared=True)
+            if self._fast_path.start(planned, bound):
+                return None
+        except Exception as error:
+            self._send_error(error)
+            return None
+        return self._guarded(prepared.sql, self._query(planned, bound))
+
+    def on_stmt_reset(self, statement_id: int) -> Pending:
+        try:
+            self._statements.reset(statement_id)
+        except Exception as error:
+            self._send_error(error)
+            return None
+        self._client.send_ok(status=self._talk.status())
+        return None
+
+    def on_stmt_close(self, statement_id: int) -> None:
+        self._statements.close(statement_id)
+
+    def on_send_long_data(self, statement_id: int, parameter: int, data: bytes) -> None:
+        self._statements.add_long_data(statement_id, parameter, data)
+
+    # ------------------------------------------------------------ the small commands
+
+    def on_init_db(self, database: bytes) -> Pending:
+        name = self._talk.state.charset.client.decode(database)
+        try:
+            self._talk.access.require_database(name)
+        except Exception as error:
+            self._send_error(error)
+            return None
+        self._talk.use(name)
+        self._client.send_ok(status=self._talk.status())
+        return None
+
+    def on_ping(self) -> Pending:
+        self._client.send_ok(status=self._talk.status())
+        return None
+
+    def on_field_list(self, table: bytes, wildcard: bytes) -> Pending:
+        self._send_error(NotSupported("COM_FIELD_LIST (use SHOW COLUMNS)"))
+        return None
+
+    def on_statistics(self) -> str:
+        registry = self._process.registry
+        uptime = int(time.monotonic() - registry.started_at)
+        return f"Uptime: {uptime}  Threads: {len(registry)}  Questions: {registry.counters.queries}"
+
+    def on_kill(self, connection_id: int) -> Pending:
+        try:
+            self._process.registry.kill(connection_id, query_only=False, user=self.user)
+        except Exception as error:
+            self._send_error(error)
+            return None
+        self._client.send_ok(status=self._talk.status())
+        return None
+
+    # ------------------------------------------------------------ as others see it
+
+    @property
+    def connection_id(self) -> int:
+        return self._client.connection_id
+
+    @property
+    def user(self) -> str:
+        return self._login.user
+
+    def view(self) -> SessionView:
+        running = self._running
+        return SessionView(
+            connection_id=self.connection_id,
+            user=self.user,
+            address=self._login.address,
+            database=self._talk.state.database,
+            phase=self._talk.transactions.phase,
+            statement=None if running is None else running.decode("utf-8", "replace"),
+            for_s=time.monotonic() - self._since,
+            transaction=self._talk.transactions.view(),
+        )
+
+    def kill_query(self) -> None:
+        self._stop_running(query_only=True)
+
+    def kill_connection(self) -> None:
+        self._client.kill()
+
+    def _stop_running(self, *, query_only: bool) -> None:
+        """From another connection: a thread that waits for a row lock does not notice that its socket ended."""
+        for shard, thread_id in self._talk.connections.running():
+            self._process.kill_on_shard(shard, thread_id, query_only=query_only)
+
+    # ------------------------------------------------------------ errors
+
+    async def _guarded(self, statement: bytes, work: Coroutine[Any, Any, None]) -> None:
+        self._running, self._since = statement, time.monotonic()
+        try:
+            await work
+        except Exception as error:
+            self._talk.transactions.observe()
+            self._running, self._since = None, time.monotonic()
+            self._send_error(error)
+
+    def _carry_on(self, work: Coroutine[Any, Any, None]) -> None:
+        """The fast path met something that takes time."""
+        self._process.spawn(self._guarded(b"", work))
+
+    def _send_error(self, error: Exception) -> None:
+        answer = client_error(error)
+        self._process.registry.counters.errors += 1
+        self._talk.note_error(Condition("Error", answer.errno, answer.message))
+        self._client.send_error(answer.errno, answer.sqlstate, answer.message)
