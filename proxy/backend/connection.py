@@ -22,6 +22,7 @@ from proxy.backend.exchange import (
     ControlExchange,
     Exchange,
     Leading,
+    LedTextRelay,
     TextRelay,
 )
 from proxy.backend.prepared_exchange import PreparedExchange
@@ -41,7 +42,7 @@ from txguard.engine.shard import ConnectionLost, Rows, ShardError
 OnReply = Callable[[RelayReply | None, Exception | None], None]
 """Called once: the reply, or a ShardError (of a leading statement), ConnectionLost or OutOfMergeMemory."""
 
-IN_TRANS = int(Status.IN_TRANS)
+_IN_TRANS = int(Status.IN_TRANS)
 MARK = "@txg_start_ts="
 """Set while a connection may write for a transaction; one that still is must not go back to the pool."""
 UNMARK = "@txg_start_ts=NULL"
@@ -64,7 +65,7 @@ class BackendConnection(asyncio.Protocol):
         "_trusted",
         "address",
         "found_rows",
-        "idle_since",
+        "idle_rounds",
         "profile",
         "server_version",
         "statements",
@@ -94,7 +95,8 @@ class BackendConnection(asyncio.Protocol):
         self.wanted_profile: SessionProfile | None = None
         """What the next packet must run under; the switch travels with it."""
         self.statements = StatementCache()
-        self.idle_since = 0.0
+        self.idle_rounds = 0
+        """How many rounds of the pool's care it has been idle for."""
         self._deadline = Deadline(loop, self._deadline_passed)
         self._exchange: Exchange | None = None
         self._on_done: OnReply | None = None
@@ -120,8 +122,17 @@ class BackendConnection(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """Whether another session may have it: idle, outside a transaction, its settings known."""
-        in_transaction = self._status & IN_TRANS
-        return not (self._closed or self.busy or in_transaction or self._marked) and self._trusted
+        in_transaction = self._status & _IN_TRANS
+        return (
+            not (
+                in_transaction
+                or self._closed
+                or self._exchange is not None
+                or self._stream is not None
+                or self._marked
+            )
+            and self._trusted
+        )
 
     def on_closed(self, callback: Callable[[BackendConnection], None]) -> None:
         """`callback` is told once, when the connection ends for whatever reason."""
@@ -178,7 +189,7 @@ class BackendConnection(asyncio.Protocol):
     def _relay_exchange(self, statement: Statement, leading: Leading) -> Exchange:
         if isinstance(statement, PreparedStatement):
             return PreparedExchange(statement.sql, statement, leading, self.statements, self.wanted_profile)
-        return TextRelay(statement, leading)
+        return LedTextRelay(statement, leading) if leading.statements else TextRelay(statement)
 
     def _leading(self, prefix: Sequence[str]) -> Leading:
         """The switch to the wanted profile, where there is one, and the caller's statements."""
@@ -239,8 +250,7 @@ class BackendConnection(asyncio.Protocol):
             self._lose(f"the shard sent what cannot be read: {error}")
             return
         if exchange.output is not None:
-            self._transport.write(exchange.output)
-            exchange.output = None
+            self._transport.write(exchange.take_output())
         if done:
             self._complete(exchange, buffer)
         else:
@@ -270,7 +280,7 @@ class BackendConnection(asyncio.Protocol):
         else:
             start = exchange.body_start
             packets = buffer[start:] if start else buffer
-            on_done(RelayReply(scanner, packets, base=start, binary=exchange.binary), None)
+            on_done(RelayReply(scanner, packets, start, exchange.binary), None)
 
     def _failed(self, exchange: Exchange, failure: ErrPacket, on_done: OnReply) -> None:
         """A leading statement failed, so the client's did not run (or is undone by the abort)."""
@@ -299,7 +309,7 @@ class BackendConnection(asyncio.Protocol):
             ready = min(exchange.scanner.position, len(kept))
             del kept[:ready]
             exchange.scanner.forget(ready)
-            exchange.body_start = 0
+            exchange.body_dropped()
 
     def _begin_stream(self, exchange: Exchange, buffer: bytearray) -> None:
         scanner, start = exchange.scanner, exchange.body_start

@@ -46,15 +46,89 @@ NO_LEADING = Leading()
 
 
 class Exchange:
+    """The common part, and what a connection may ask of any exchange."""
+
+    __slots__ = ()
+
+    request: bytes
+    output: bytes | None
+    """To be written now."""
+    statement: Statement | None
+    """The client's, which is relayed; None where there is none."""
+    scanner: ResponseScanner
+    """Of the answer that comes now."""
+    body_start: int
+    """Where the answer to the client's statement begins in the buffer."""
+    leading: Leading
+    rows: list[Rows]
+    """The decoded answers of the caller's leading statements."""
+    failure: ErrPacket | None
+    failed_at: int
+    """Which of the leading statements failed, from 0."""
+
+    rewrites = False
+    """Whether `feed` needs a bytearray."""
+    binary = False
+    """Whether rows come in the binary form."""
+    must_abort = False
+    """After a failure: something that must not count has been sent behind the leading statements."""
+
+    def feed(self, data: Buffer) -> bool:
+        """True: the answer is complete and ends at `end`. Raises MalformedPacket."""
+        raise NotImplementedError
+
+    def take_output(self) -> bytes:
+        """`output`, which is then written."""
+        raise NotImplementedError
+
+    def body_dropped(self) -> None:
+        """All that has come of the client's answer is gone from the buffer, and the rest will begin it."""
+
+    @property
+    def end(self) -> int:
+        return self.scanner.position
+
+    @property
+    def in_body(self) -> bool:
+        """Whether all that comes now is the client's own answer, which may be handed over in parts."""
+        return False
+
+
+class TextRelay(Exchange):
+    """COM_QUERY of a client and nothing else. The hot path: a scanner."""
+
+    __slots__ = ("request", "scanner", "statement")
+
+    leading = NO_LEADING
+    output = None
+    rows: list[Rows] = []  # noqa: RUF012 (nothing ever adds to it)
+    failure = None
+    failed_at = 0
+    body_start = 0
+
+    def __init__(self, statement: TextStatement) -> None:
+        self.statement = statement
+        self.request = frame(_QUERY + statement.sql)
+        self.scanner = ResponseScanner()
+
+    def feed(self, data: Buffer) -> bool:
+        return self.scanner.scan(data)
+
+    @property
+    def in_body(self) -> bool:
+        return True
+
+
+class LedExchange(Exchange):
+    """An exchange that may have leading statements."""
+
     __slots__ = (
-        "binary",
         "body_start",
         "failed_at",
         "failure",
         "leading",
         "output",
         "request",
-        "rewrites",
         "rows",
         "scanner",
         "statement",
@@ -63,38 +137,20 @@ class Exchange:
     def __init__(self, leading: Leading, statement: Statement | None, request: bytes) -> None:
         self.leading = leading
         self.statement = statement
-        """The client's, which is relayed; None where there is none."""
         self.request = request
-        self.output: bytes | None = None
-        self.rewrites = False
-        """Whether `feed` needs a bytearray."""
-        self.rows: list[Rows] = []
-        """The decoded answers of the caller's leading statements."""
-        self.failure: ErrPacket | None = None
+        self.output = None
+        self.rows = []
+        self.failure = None
         self.failed_at = 0
-        """Which of the leading statements failed, from 0."""
         self.scanner = ResponseScanner()
         self.body_start = 0
-        """Where the answer to the client's statement begins in the buffer."""
-        self.binary = False
 
-    def feed(self, data: Buffer) -> bool:
-        """True: the answer is complete and ends at `end`. Raises MalformedPacket."""
-        raise NotImplementedError
+    def take_output(self) -> bytes:
+        output, self.output = self.output, None
+        return output or b""
 
-    @property
-    def end(self) -> int:
-        return self.scanner.position
-
-    @property
-    def must_abort(self) -> bool:
-        """After a failure: something that must not count has been sent behind the leading statements."""
-        return False
-
-    @property
-    def in_body(self) -> bool:
-        """Whether all that comes now is the client's own answer, which may be handed over in parts."""
-        return False
+    def body_dropped(self) -> None:
+        self.body_start = 0
 
     def _leading_results(self, data: Buffer, start: int, scanner: ResponseScanner) -> None:
         """All leading statements have been answered, or one has failed and nothing came after it."""
@@ -107,7 +163,7 @@ class Exchange:
             self.rows = decode_results(data, start, count, self.leading.encoding)[self.leading.profile :]
 
 
-class CommandExchange(Exchange):
+class CommandExchange(LedExchange):
     """A command that is answered by one OK or ERR, such as COM_PING."""
 
     __slots__ = ()
@@ -121,7 +177,7 @@ class CommandExchange(Exchange):
         return done
 
 
-class ControlExchange(Exchange):
+class ControlExchange(LedExchange):
     """Control statements in one packet."""
 
     __slots__ = ()
@@ -136,23 +192,21 @@ class ControlExchange(Exchange):
         return True
 
 
-class TextRelay(Exchange):
-    """COM_QUERY of a client. The hot path: without leading statements it is the scanner and nothing else."""
+class LedTextRelay(LedExchange):
+    """COM_QUERY of a client behind leading statements, in one packet with them."""
 
     __slots__ = ()
 
+    rewrites = True
+
     def __init__(self, statement: TextStatement, leading: Leading) -> None:
-        if not leading.statements:
-            super().__init__(leading, statement, frame(_QUERY + statement.sql))
-            return
         super().__init__(leading, statement, frame(_QUERY + b";".join((*leading.statements, statement.sql))))
         self.scanner = ResponseScanner(0, len(leading.statements))
-        self.rewrites = True
 
     def feed(self, data: Buffer) -> bool:
         scanner = self.scanner
         done = scanner.scan(data)
-        if self.rewrites and not self.body_start and (done or self.in_body):
+        if not self.body_start and (done or self.in_body):
             self._leading_results(data, 0, scanner)
             self.body_start = scanner.body_start
         return done

@@ -162,7 +162,7 @@ class BackendPool:
                 self._waiters.appendleft(waiter)
                 connection.close()
             return
-        connection.idle_since = asyncio.get_running_loop().time()
+        connection.idle_rounds = 0
         self._idle.push(connection)
 
     async def _acquire(self, profile: SessionProfile) -> BackendConnection:
@@ -314,11 +314,12 @@ class BackendPool:
 
     # ---------------------------------------------------------------- care
 
-    def trim(self, idle_s: float) -> None:
-        """Close what has been idle for longer."""
-        oldest = asyncio.get_running_loop().time() - idle_s
-        for connection in [idle for idle in self._idle if idle.idle_since < oldest]:
-            connection.close()
+    def trim(self, rounds: int) -> None:
+        """Close what was idle in each of the last `rounds` calls. Counted, so that a release looks at no clock."""
+        for connection in list(self._idle):
+            connection.idle_rounds += 1
+            if connection.idle_rounds > rounds:
+                connection.close()
 
     def close(self) -> None:
         """Drop every connection; who waits gets ShardUnavailable."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 
-from proxy.backend.exchange import Buffer, Exchange, Leading
+from proxy.backend.exchange import Buffer, Leading, LedExchange
 from proxy.backend.profile import SessionProfile
 from proxy.backend.reply import PrepareReply
 from proxy.backend.statement_cache import CachedStatement, StatementCache
@@ -32,10 +32,13 @@ class _Step(enum.Enum):
     EXECUTE = enum.auto()
 
 
-class PreparedExchange(Exchange):
+class PreparedExchange(LedExchange):
     """Leading statements, then COM_STMT_PREPARE of `sql`, each where needed."""
 
     __slots__ = ("_cache", "_profile", "_sql", "_step", "definitions", "prepare_scanner")
+
+    binary = True
+    must_abort = True
 
     def __init__(
         self,
@@ -49,7 +52,6 @@ class PreparedExchange(Exchange):
         self._sql = sql
         self._cache = cache
         self._profile = profile
-        self.binary = True
         self.prepare_scanner: PrepareScanner | None = None
         self.definitions: PrepareReply | None = None
         """The answer, where nothing is to be executed."""
@@ -68,10 +70,6 @@ class PreparedExchange(Exchange):
         else:
             parts.append(self._execute(cached))
         self.request = parts[0] if len(parts) == 1 else b"".join(parts)
-
-    @property
-    def must_abort(self) -> bool:
-        return self.failure is not None
 
     @property
     def in_body(self) -> bool:

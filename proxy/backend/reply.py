@@ -45,7 +45,6 @@ class RelayReply:
         self,
         scanner: ResponseScanner,
         packets: bytes | bytearray,
-        *,
         base: int = 0,
         binary: bool = False,
         source: ChunkSource | None = None,

@@ -7,14 +7,13 @@ whole, up to `limit_bytes`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 HIGH_WATER_BYTES = 1024 * 1024
 """How much of a streamed answer is held at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextStatement:
+class TextStatement(NamedTuple):
     """COM_QUERY: one statement in the session's character set, without a semicolon at its end."""
 
     sql: bytes
@@ -22,8 +21,7 @@ class TextStatement:
     limit_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedStatement:
+class PreparedStatement(NamedTuple):
     """COM_STMT_EXECUTE of `sql`, which each connection prepares when it first meets it."""
 
     sql: bytes

@@ -60,6 +60,11 @@ class Turn(enum.Enum):
     TASK_ANSWERED = "task answered"
 
 
+_LINGERING, _CLOSED, _COMMANDS = Phase.LINGERING, Phase.CLOSED, Phase.COMMANDS
+_IDLE, _ANSWERING, _TASK, _TASK_ANSWERED = Turn
+"""Looked up here once: every command does."""
+
+
 class FrontConnection(Answers, asyncio.Protocol):
     __slots__ = (
         "_connection_id",
@@ -76,7 +81,7 @@ class FrontConnection(Answers, asyncio.Protocol):
         "_writable",
         "_write_paused",
         "address",
-        "idle_since",
+        "idle_rounds",
         "listener",
         "multi_statements",
         "phase",
@@ -87,11 +92,11 @@ class FrontConnection(Answers, asyncio.Protocol):
         self.listener = listener
         self._connection_id = connection_id
         self.phase = Phase.LOGIN
-        self.turn = Turn.IDLE
+        self.turn = _IDLE
         self.sequence = 0
         self.multi_statements = False
         self.address = ""
-        self.idle_since = 0.0
+        self.idle_rounds = 0
         self._reader = PacketReader(LOGIN_PACKET_BYTES)
         self._login: ConnectionPhase | None = None
         self._login_timer: asyncio.TimerHandle | None = None
@@ -113,10 +118,11 @@ class FrontConnection(Answers, asyncio.Protocol):
 
     @property
     def closed(self) -> bool:
-        return self.phase in _OVER
+        return self.phase is _LINGERING or self.phase is _CLOSED
 
     def write(self, packets: bytes | bytearray) -> None:
-        if self.phase in _OVER:
+        phase = self.phase
+        if phase is _LINGERING or phase is _CLOSED:
             return
         if self._tls is None:
             self._transport.write(packets)
@@ -127,14 +133,14 @@ class FrontConnection(Answers, asyncio.Protocol):
     def finish(self, packets: bytes | bytearray = b"") -> None:
         if packets:
             self.write(packets)
-        if self.turn is Turn.ANSWERING:
-            self.turn = Turn.IDLE
+        if self.turn is _ANSWERING:
+            self.turn = _IDLE
             self._command_over()
-        elif self.turn is Turn.TASK:
-            self.turn = Turn.TASK_ANSWERED
+        elif self.turn is _TASK:
+            self.turn = _TASK_ANSWERED
 
     async def drain(self) -> None:
-        if not self._write_paused or self.phase in _OVER:
+        if not self._write_paused or self.closed:
             return
         if self._writable is None or self._writable.done():
             self._writable = self.listener.loop.create_future()
@@ -203,11 +209,11 @@ class FrontConnection(Answers, asyncio.Protocol):
             self._received(plain)
 
     def _received(self, data: bytes) -> None:
-        if self.turn is Turn.IDLE and not self._reader and not self._write_paused:
+        if self.turn is _IDLE and not self._reader.buffer and not self._write_paused:
             size = len(data) - HEADER_BYTES
             if (
                 size > 0
-                and self.phase is Phase.COMMANDS
+                and self.phase is _COMMANDS
                 and data[3] == 0
                 and data[0] | data[1] << 8 | data[2] << 16 == size
                 and size < MAX_PAYLOAD_BYTES
@@ -219,7 +225,7 @@ class FrontConnection(Answers, asyncio.Protocol):
                     self.sequence = 1
                     self._begin(data[4:])
                 return
-        if self.phase is Phase.COMMANDS or self.phase is Phase.LOGIN:
+        if self.phase is _COMMANDS or self.phase is Phase.LOGIN:
             self._reader.feed(data)
             self._pump()
 
@@ -229,12 +235,12 @@ class FrontConnection(Answers, asyncio.Protocol):
             return
         self._pumping = True
         try:
-            while self.turn is Turn.IDLE and not self._write_paused and self.phase in _READING:
+            while self.turn is _IDLE and not self._write_paused and self.phase in _READING:
                 packet = self._reader.next_packet()
                 if packet is None:
                     break
                 self.sequence = packet.sequence + 1 & 0xFF
-                if self.phase is Phase.COMMANDS:
+                if self.phase is _COMMANDS:
                     self._begin(packet.payload)
                 else:
                     self._login_packet(packet.payload)
@@ -247,8 +253,8 @@ class FrontConnection(Answers, asyncio.Protocol):
 
     def _balance_reading(self) -> None:
         """While a command runs only so much of the next ones is read."""
-        held_up = self.turn is not Turn.IDLE or self._write_paused
-        full = held_up and len(self._reader) > QUEUE_BYTES
+        held_up = self.turn is not _IDLE or self._write_paused
+        full = held_up and len(self._reader.buffer) > QUEUE_BYTES
         if full != self._paused_reading and self.phase in _READING:
             self._paused_reading = full
             if full:
@@ -311,7 +317,7 @@ class FrontConnection(Answers, asyncio.Protocol):
         """`_begin` for COM_QUERY, without the ways round."""
         session = self._session
         assert session is not None
-        self.turn = Turn.ANSWERING
+        self.turn = _ANSWERING
         self.sequence = 1
         try:
             pending = session.on_query(sql)
@@ -334,11 +340,11 @@ class FrontConnection(Answers, asyncio.Protocol):
         assert session is not None
         run = COMMANDS.get(command)
         if run is None:
-            self.turn = Turn.ANSWERING
+            self.turn = _ANSWERING
             name = Command(command).name if command in _KNOWN else f"0x{command & 0xFF:02x}"
             self._report(UnknownCommand(f"TxGuard does not know the command {name}"))
             return
-        self.turn = Turn.ANSWERING
+        self.turn = _ANSWERING
         try:
             pending = run(session, self, payload)
         except Exception as error:
@@ -352,7 +358,7 @@ class FrontConnection(Answers, asyncio.Protocol):
 
     def _run(self, start: Callable[[], Pending]) -> None:
         """A command that is no packet of its own: the login."""
-        self.turn = Turn.ANSWERING
+        self.turn = _ANSWERING
         try:
             pending = start()
         except Exception as error:
@@ -372,21 +378,21 @@ class FrontConnection(Answers, asyncio.Protocol):
             self._last_words(_packet(error))
 
     def _spawn(self, pending: Coroutine[Any, Any, None]) -> None:
-        if self.turn is Turn.ANSWERING:
-            self.turn = Turn.TASK
-        elif self.turn is Turn.IDLE:
-            self.turn = Turn.TASK_ANSWERED
+        if self.turn is _ANSWERING:
+            self.turn = _TASK
+        elif self.turn is _IDLE:
+            self.turn = _TASK_ANSWERED
         self.listener.spawn(self._await(pending))
 
     async def _await(self, pending: Coroutine[Any, Any, None]) -> None:
         try:
             await pending
-            if self.turn is Turn.TASK:
+            if self.turn is _TASK:
                 raise RuntimeError("a command ended without an answer")
         except Exception as error:
             self._report(error)
         finally:
-            self.turn = Turn.IDLE
+            self.turn = _IDLE
             self._command_over()
 
     def _report(self, error: Exception) -> None:
@@ -396,15 +402,16 @@ class FrontConnection(Answers, asyncio.Protocol):
             self.send_error(what.errno, what.sqlstate, what.message)
 
     def _command_over(self) -> None:
-        if self.phase in _OVER:
+        phase = self.phase
+        if phase is _LINGERING or phase is _CLOSED:
             self._close_session()
             return
-        self.phase = Phase.COMMANDS
+        self.phase = _COMMANDS
         if self._stopping:
             self.stop()
             return
-        self.idle_since = self.listener.loop.time()
-        if self._reader and not self._pumping:
+        self.idle_rounds = 0
+        if self._reader.buffer and not self._pumping:
             self._pump()
 
     # ---------------------------------------------------------------- the end
@@ -412,18 +419,18 @@ class FrontConnection(Answers, asyncio.Protocol):
     def stop(self) -> None:
         """The listener stops: an idle client is told so now, a busy one after its command."""
         self._stopping = True
-        if self.turn is Turn.IDLE:
+        if self.turn is _IDLE:
             self.dismiss(self.listener.farewell)
 
     def dismiss(self, error: ProxyError) -> None:
         """Tell an idle client why, and close."""
-        if self.phase is Phase.COMMANDS:
+        if self.phase is _COMMANDS:
             self.sequence = 1
         self._last_words(_packet(error))
 
     def _last_words(self, error: ErrPacket) -> None:
         """Send an error and close; linger a moment, so that a client that is still sending can read it."""
-        if self.phase in _OVER:
+        if self.closed:
             return
         self.write(frame(make_err(error, greeted=self._login is not None), self.sequence))
         self._over(Phase.LINGERING)
@@ -436,7 +443,7 @@ class FrontConnection(Answers, asyncio.Protocol):
 
     def _closed(self) -> None:
         """The socket has ended, from whatever side. Idempotent."""
-        if self.phase not in _OVER:
+        if not self.closed:
             self._over(Phase.CLOSED)
         self.phase = Phase.CLOSED
 
@@ -450,7 +457,7 @@ class FrontConnection(Answers, asyncio.Protocol):
             self._writable.set_result(None)
         if self._session is not None:
             self._session.on_disconnect()
-        if self.turn is Turn.IDLE:
+        if self.turn is _IDLE:
             self._close_session()
 
     def _close_session(self) -> None:
@@ -463,7 +470,6 @@ class FrontConnection(Answers, asyncio.Protocol):
 
 
 _READING = frozenset((Phase.LOGIN, Phase.COMMANDS))
-_OVER = frozenset((Phase.LINGERING, Phase.CLOSED))
 _KNOWN = frozenset(int(command) for command in Command)
 
 

@@ -145,7 +145,6 @@ class Listener:
             return TooManyConnections("Too many connections")
         self._accepted_total += 1
         self._connections.add(connection)
-        connection.idle_since = self.loop.time()
         return None
 
     def forget(self, connection: FrontConnection) -> None:
@@ -208,17 +207,18 @@ class Listener:
             log.warning("statements did not end in time and are cut off", connections=len(self._connections))
 
     async def _sweep(self) -> None:
-        """Send idle clients away. Looking once in a while costs less than a timer for each of them."""
-        idle_timeout_s = self.settings.idle_timeout_s
+        """Send idle clients away. Rounds are counted: no command looks at a clock, no client has a timer."""
+        pause_s = min(SWEEP_S, self.settings.idle_timeout_s / 4)
+        rounds = self.settings.idle_timeout_s / pause_s
         error = IdleTooLong(
             "The client was disconnected by the server because of inactivity. "
             "See idle_timeout_s in txguard.toml for configuring this behavior."
         )
         while True:
-            await asyncio.sleep(min(SWEEP_S, idle_timeout_s / 2))
-            oldest = self.loop.time() - idle_timeout_s
+            await asyncio.sleep(pause_s)
             for connection in list(self._connections):
-                if connection.turn is Turn.IDLE and connection.idle_since < oldest:
+                connection.idle_rounds += 1
+                if connection.turn is Turn.IDLE and connection.idle_rounds > rounds:
                     connection.dismiss(error)
 
 

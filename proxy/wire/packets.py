@@ -57,22 +57,20 @@ class PacketReader:
     After an error the stream cannot be trusted: close it.
     """
 
-    __slots__ = ("_buffer", "expected", "max_bytes")
+    __slots__ = ("buffer", "expected", "max_bytes")
 
     def __init__(self, max_bytes: int) -> None:
-        self._buffer = bytearray()
+        self.buffer = bytearray()
+        """What has come and is not cut yet. To be looked at only."""
         self.max_bytes = max_bytes
         self.expected = 0
 
-    def __len__(self) -> int:
-        return len(self._buffer)
-
     def feed(self, data: bytes) -> None:
-        self._buffer += data
+        self.buffer += data
 
     def next_packet(self) -> Packet | None:
         """The next whole payload; None: not all of it is here yet. Checks size and order before it waits."""
-        buffer = self._buffer
+        buffer = self.buffer
         position, total, expected = 0, 0, self.expected
         while True:
             if len(buffer) < position + HEADER_BYTES:
@@ -96,16 +94,16 @@ class PacketReader:
 
     def _join(self, end: int, total: int) -> bytes:
         if end == total + HEADER_BYTES:
-            return bytes(self._buffer[HEADER_BYTES:end])
+            return bytes(self.buffer[HEADER_BYTES:end])
         step = HEADER_BYTES + MAX_PAYLOAD_BYTES
         return b"".join(
-            bytes(self._buffer[p + HEADER_BYTES : min(p + step, end)]) for p in range(0, end, step)
+            bytes(self.buffer[p + HEADER_BYTES : min(p + step, end)]) for p in range(0, end, step)
         )
 
     def take_rest(self) -> bytes:
         """What has come but is not cut yet: the beginning of a TLS handshake, for one."""
-        rest = bytes(self._buffer)
-        self._buffer.clear()
+        rest = bytes(self.buffer)
+        self.buffer.clear()
         return rest
 
 

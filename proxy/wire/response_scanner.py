@@ -6,7 +6,7 @@ framed by EOF packets (no DEPRECATE_EOF). The first `leading` results of a multi
 proxy's own control statements; the packets after them are renumbered in place from 1, as if the client's
 statement had been sent alone.
 
-Hot path: a point select costs five turns of the loop in `scan`.
+Hot path: `_scan_at_once`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from proxy.wire.packets import MAX_PAYLOAD_BYTES
 from proxy.wire.responses import ErrPacket, parse_err
 
 _header_and_first = Struct("<IB").unpack_from
+_header = Struct("<I").unpack_from
+_whole_eof = Struct("<IBHH").unpack_from
 _two_words = Struct("<HH").unpack_from
 
 MORE_RESULTS = int(Status.MORE_RESULTS_EXISTS)
@@ -90,6 +92,8 @@ class ResponseScanner:
 
     def scan(self, data: bytes | bytearray) -> bool:
         """Go on through `data`, a bytearray where there are leading results. True: the answer is complete."""
+        if self._phase == _FIRST and not (self.position or self._leading) and self._scan_at_once(data):
+            return True
         size = len(data)
         position, phase, sequence = self.position, self._phase, self.sequence
         leading, renumber, continued = self._leading, self._renumber, self._continued
@@ -117,6 +121,46 @@ class ResponseScanner:
                 break
         self.position, self._phase, self.sequence, self._continued = position, phase, sequence, continued
         return phase == _DONE
+
+    def _scan_at_once(self, data: bytes | bytearray) -> bool:
+        """The commonest answer, one whole result set with small rows, in as few steps as can be.
+
+        False: it is something else, and nothing has been taken in.
+        """
+        last = len(data) - 9  # Where its last packet must begin: an EOF.
+        count = data[4] if last > 9 else 0
+        if not 0 < count < 0xFB or data[0] != 1 or data[last + 4] != 0xFE or data[last] != 5:
+            return False
+        position = 5
+        for _ in range(count):
+            position += 4 + (_header(data, position)[0] & 0xFFFFFF)
+            if position > last - 9:
+                return False
+        header, first, _, first_status = _whole_eof(data, position)
+        if header & 0xFFFFFF != 5 or first != 0xFE:
+            return False
+        rows = 0
+        first_mark = position + 7
+        position += 9
+        while position < last:
+            header, first = _header_and_first(data, position)
+            length = header & 0xFFFFFF
+            if first >= 0xFE or length == MAX_PAYLOAD_BYTES:
+                return False
+            rows += 1
+            position += 4 + length
+        header, _, warnings, status = _whole_eof(data, last)
+        if position != last or header & 0xFFFFFF != 5 or status & MORE_RESULTS:
+            return False
+        self.status, self.warnings = status, warnings
+        self.mixed_status = (status ^ first_status) & SESSION_BITS != 0
+        self.marks = [first_mark, last + 7]
+        self.column_count = self.first_column_count = count
+        self.results = 1
+        self.sequence = count + rows + 4 & 0xFF
+        self.position = last + 9
+        self._phase = _DONE
+        return True
 
     def renumber_on(self, sequence: int) -> None:
         """From the next packet on, number them in place from `sequence`. `scan` then needs a bytearray."""
