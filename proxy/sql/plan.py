@@ -3,8 +3,9 @@
     Planned                what `Planner.plan` returns: a shared plan + this statement's text and literals
     QueryPlan              SELECT (locking or not), UPDATE, DELETE, INSERT … SELECT on one shard
     InsertPlan             INSERT/REPLACE … VALUES | SET: rows go to their shards
-    ShowPlan               SHOW …, DESCRIBE, EXPLAIN: asked of one shard (or all), the internals filtered out of the answer
-    ShowVariablesPlan, ShowWarningsPlan, ShowProcesslistPlan, AdminShowPlan, KillPlan, UsePlan, EmptyPlan    answered by the session
+    ShowPlan               SHOW …, DESCRIBE, EXPLAIN: asked of one shard (or all), the internals filtered out
+    ShowVariablesPlan, ShowWarningsPlan, ShowProcesslistPlan, AdminShowPlan, KillPlan, UsePlan, EmptyPlan
+                           answered by the session
     SetPlan                SET: variables, NAMES, CHARACTER SET, TRANSACTION, user variables
     BeginPlan, CommitPlan, RollbackPlan, SavepointPlan, RollbackToPlan, ReleasePlan
     DdlPlan                CREATE/DROP/TRUNCATE TABLE, CREATE/DROP DATABASE, CREATE/DROP INDEX
@@ -48,8 +49,8 @@ class Access(enum.Enum):
 class ByKeys:
     """The shards that hold rows of `table` whose shard key equals one of `keys`.
 
-    A NULL key matches no row. When all are NULL any one shard gives the (empty) answer. A value that the router cannot place (a
-    number against a string column, a hexadecimal literal, …) makes it AllShards.
+    A NULL key matches no row. When all are NULL any one shard gives the (empty) answer. A value that the router
+    cannot place (a number against a string column, a hexadecimal literal, …) makes it AllShards.
     """
 
     table: Table
@@ -431,7 +432,7 @@ Plan = (
 
 
 class Planned(NamedTuple):
-    """One statement's plan. `sql` decodes the client's bytes as UTF-8 with surrogate escapes; encode it the same way."""
+    """One statement's plan. `sql` is the client's bytes as UTF-8 with surrogate escapes; encode it the same way."""
 
     plan: Plan
     sql: str
