@@ -68,9 +68,11 @@ class ClientProcess:
             return f"the {self.assignment.role.value} clients ended with status {status}; see {self._log}"
         return None
 
-    def kill(self) -> None:
+    async def kill(self) -> None:
+        """Where it did not end by itself."""
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
+            await self._process.wait()
 
 
 def assignments(host: str, port: int, journals: Path, shards: Sequence[Sequence[int]]) -> list[Assignment]:

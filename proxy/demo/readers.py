@@ -15,7 +15,7 @@ import pymysql
 
 from proxy.demo.bank import ACCOUNTS, DATABASE, SUM, TOTAL
 from proxy.demo.progress import Reporter
-from proxy.demo.transfers import AFTER_ERROR_S
+from proxy.demo.transfers import AFTER_ERROR_S, rolled_back
 from txguard.transactional.classify import Failure, classify
 
 PAUSE_S: Final = 0.03
@@ -57,9 +57,9 @@ def read_until(
                 connection = pymysql.connect(**where, autocommit=True)
             total, count = read(connection)
         except (pymysql.err.MySQLError, OSError) as error:
-            if connection is not None and classify(error) is Failure.CONFLICT:
+            conflict = connection is not None and classify(error) is Failure.CONFLICT
+            if conflict and rolled_back(connection):
                 reporter.conflict()
-                connection.rollback()
                 continue
             reporter.error(error)
             if connection is not None:

@@ -99,12 +99,11 @@ class PymysqlWorker:
         try:
             if self._connection is None:
                 self._connection = pymysql.connect(**self._where, autocommit=True)
-            self._move(transfer)
+            if not self._move(transfer):
+                self._connection.rollback()
+                return True
             committing = True
             self._connection.commit()
-        except Overdrawn:
-            self._connection.rollback()
-            return True
         except (pymysql.err.MySQLError, OSError) as error:
             failure = classify_commit(error) if committing else classify(error)
             return self._failed(transfer, failure, error)
@@ -112,7 +111,8 @@ class PymysqlWorker:
         self._reporter.transferred(transfer.crosses, (time.monotonic() - started) * 1000)
         return True
 
-    def _move(self, transfer: Transfer) -> None:
+    def _move(self, transfer: Transfer) -> bool:
+        """False: the source has less than the amount."""
         self._connection.begin()
         with self._connection.cursor() as cursor:
             balances = []
@@ -120,18 +120,19 @@ class PymysqlWorker:
                 cursor.execute(_READ, (account,))
                 balances.append(cursor.fetchone()[0])
             if balances[0] < transfer.amount:
-                raise Overdrawn
+                return False
             cursor.execute(_WRITE, (balances[0] - transfer.amount, transfer.source))
             cursor.execute(_WRITE, (balances[1] + transfer.amount, transfer.target))
             cursor.execute(_RECORD, (transfer.source, transfer.id, transfer.target, transfer.amount))
+        return True
 
     def _failed(self, transfer: Transfer, failure: Failure, error: Exception) -> bool:
         outcome = Outcome.UNKNOWN if failure is Failure.UNDETERMINED else Outcome.FAILED
         self._journal.write(outcome, transfer.id, transfer.source)
         if failure is Failure.CONFLICT:
             self._reporter.conflict()
-            self._connection.rollback()
-            return True
+            if rolled_back(self._connection):
+                return True
         if failure is Failure.UNDETERMINED:
             self._reporter.unknown()
         self._reporter.error(error)
@@ -214,6 +215,15 @@ async def transfer_in_tasks(
         async with asyncio.TaskGroup() as group:
             for plan in plans:
                 group.create_task(work(plan))
+
+
+def rolled_back(connection: Any) -> bool:
+    """After a conflict; False: the connection is gone."""
+    try:
+        connection.rollback()
+    except (pymysql.err.MySQLError, OSError):
+        return False
+    return True
 
 
 def note_failure(transfer: Transfer, error: Exception, journal: Journal, reporter: Reporter) -> None:

@@ -72,7 +72,7 @@ class AsyncSource:
 
     async def until(self, line: str) -> None:
         async with asyncio.timeout(5):
-            while line not in self.log:  # noqa: ASYNC110 - a log has no event
+            while line not in self.log:
                 await asyncio.sleep(0)
 
 
