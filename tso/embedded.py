@@ -43,6 +43,16 @@ class EmbeddedTso(Oracle):
         at most one window later. Needed where an old leader may still be alive, on another machine, say.
         """
         physical = clock or SystemClock()
+        try:
+            return await cls._begin_term(store, physical, window_ms, wait_for_old_leader)
+        except BaseException:
+            await store.aclose()
+            raise
+
+    @classmethod
+    async def _begin_term(
+        cls, store: BoundStore, physical: PhysicalClock, window_ms: int, wait_for_old_leader: bool
+    ) -> Self:
         term = await store.begin_term()
         hybrid = HybridClock(physical, above=term.bound)
         if wait_for_old_leader:

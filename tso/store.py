@@ -87,9 +87,14 @@ class MySQLBoundStore:
         await self._update("%s", epoch, bound)
 
     async def aclose(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await connection.ensure_closed()
+        except (pymysql.MySQLError, OSError, TimeoutError):
+            connection.close()
 
     @property
     def _place(self) -> str:
@@ -131,12 +136,17 @@ class MySQLBoundStore:
                     matched = await cursor.execute(statement, parameters or None)
                     return matched if counting else await cursor.fetchall()
         except BaseException as error:
-            await self.aclose()
+            self._drop()
             if isinstance(error, TimeoutError):
                 raise BoundStoreError(f"no answer from {self._place} within {self._timeout_s:g} s") from error
             if isinstance(error, (pymysql.MySQLError, OSError, asyncio.IncompleteReadError)):
                 raise BoundStoreError(f"{self._place}: {error}") from error
             raise
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     async def _connected(self) -> Any:
         if self._connection is None or self._connection.closed:

@@ -118,6 +118,7 @@ class Relay:
         except OSError:
             pass
         finally:
+            await self._deaf.wait()  # who is half-open does not hear of the other end's end either
             writer.transport.abort()
 
 
@@ -262,13 +263,17 @@ class TestSessions:
         async with asyncio.timeout(5):
             assert (await tso.next_orphan()).start_ts == start_ts
 
-    async def test_a_gate_does_not_outlive_its_session(self, tso: RemoteTso, server: TsoServer) -> None:
+    async def test_a_gate_does_not_outlive_its_session(
+        self, tso: RemoteTso, server: TsoServer, oracle: EmbeddedTso
+    ) -> None:
         start_ts = (await tso.begin()).start_ts
         with pytest.raises(QuietExpired):
             async with await connect(server.port) as dying:
                 reader = (await dying.begin()).start_ts
                 async with dying.quiet(reader, (A,), 5.0):
                     await dying.aclose()
+                    await until_active(oracle, start_ts)
+                    assert not oracle._window.gates.any_closed
         assert await tso.begin_commit(start_ts, (A,), (), (), 1.0) is not None
 
     async def test_what_waits_in_a_session_that_dies_never_becomes_outstanding(

@@ -240,6 +240,30 @@ class TestQuiet:
             async with tso.quiet(reader, (A,), 5.0):
                 await tso.adopt(Timestamp(1), Timestamp(2), (A, B))
 
+    async def test_a_commit_adopted_while_it_drains(self, tso: EmbeddedTso) -> None:
+        writer, _ = await committing(tso, A)
+        reader = (await tso.begin()).start_ts
+
+        async def take() -> None:
+            async with tso.quiet(reader, (A,), 5.0):
+                assert (await tso.statistics()).outstanding == ()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(take())
+            await settle()
+            await tso.adopt(Timestamp(1), Timestamp(2), (A, B))
+            await tso.end_commit(writer, COMMITTED)
+            await settle()
+            await tso.end_commit(Timestamp(1), ROLLED_BACK)
+
+    async def test_interrupted_while_it_drains(self, tso: EmbeddedTso) -> None:
+        await committing(tso, A)
+        reader = (await tso.begin()).start_ts
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001), tso.quiet(reader, (A,), 5.0):
+                pass
+        assert at_once(tso.begin_commit(reader, (A,), (), (), 1.0)) is not None
+
     async def test_many_in_a_row_let_commits_through(self, tso: EmbeddedTso) -> None:
         async def snapshots() -> None:
             for _ in range(20):
@@ -338,7 +362,8 @@ class TestLease:
             await tso.begin()
 
     async def test_deposed_for_ever(self, store: MemoryBoundStore) -> None:
-        async with await EmbeddedTso.open(store, window_ms=20) as old:
+        standing_still = ManualClock()  # so that it is not the bound that ends the old term
+        async with await EmbeddedTso.open(store, clock=standing_still, window_ms=20) as old:
             token = await old.read_token(A)
             async with await EmbeddedTso.open(store, window_ms=20):
                 await asyncio.sleep(0.05)
