@@ -21,11 +21,8 @@ def command(
     from rich.console import Console
 
     from proxy.demo.run import DemoOptions, run_demo
-    from proxy.playground.folder import PlaygroundRefused
-    from proxy.playground.installations import NoServerFound, ServerKind, find_server
-    from proxy.playground.proxy_process import ProxyFailed
-    from proxy.playground.servers import ServerFailed
-    from proxy.playground.templates import TemplateFailed
+    from proxy.playground.errors import PlaygroundError
+    from proxy.playground.installations import ServerKind, find_server
 
     if server is not None and server not in {kind.value for kind in ServerKind}:
         fail(f"--server {server}: choose mariadb or mysql", status=2)
@@ -38,7 +35,7 @@ def command(
 
     try:
         run_until_signalled(run)
-    except (PlaygroundRefused, NoServerFound, ServerFailed, TemplateFailed, ProxyFailed) as error:
+    except PlaygroundError as error:
         fail(str(error))
     if good is None:
         fail("stopped before the end")

@@ -27,12 +27,9 @@ def command(
     ] = True,
 ) -> None:
     """Start private servers and the proxy in front of them; stop all of it on Ctrl-C or SIGTERM."""
-    from proxy.playground.folder import PlaygroundRefused, default_folder
-    from proxy.playground.installations import NoServerFound
+    from proxy.playground.errors import PlaygroundError
+    from proxy.playground.folder import default_folder
     from proxy.playground.playground import Options, Playground, describe
-    from proxy.playground.proxy_process import ProxyFailed
-    from proxy.playground.servers import ServerFailed
-    from proxy.playground.templates import TemplateFailed
 
     async def run() -> None:
         path = folder if folder is not None else default_folder()
@@ -51,7 +48,7 @@ def command(
 
     try:
         run_until_signalled(run)
-    except (PlaygroundRefused, NoServerFound, ServerFailed, TemplateFailed, ProxyFailed) as error:
+    except PlaygroundError as error:
         fail(str(error))
 
 

@@ -14,8 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from proxy.playground.errors import PlaygroundError
 
-class PlaygroundRefused(Exception):
+
+class PlaygroundRefused(PlaygroundError):
     """The playground cannot start; the text says what to do. Nothing was started or changed."""
 
 

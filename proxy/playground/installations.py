@@ -16,6 +16,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from proxy.playground.errors import PlaygroundError
+
 MYSQL_ROOT_VARIABLE = "TXGUARD_MYSQL_ROOT"
 DEFAULT_MYSQL_ROOT = Path("/opt/txguard-mysql")
 _SYSTEM_FOLDERS = (
@@ -33,7 +35,7 @@ class ServerKind(enum.Enum):
     MYSQL = "mysql"
 
 
-class NoServerFound(Exception):
+class NoServerFound(PlaygroundError):
     """No MariaDB or MySQL server program is on this machine; the text says what to install."""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from proxy.config import Config
+from proxy.playground.errors import PlaygroundError
 from proxy.playground.processes import greets, spawn, tail, terminate, wait_ended
 
 START_TIMEOUT_S = 60.0
@@ -18,7 +19,7 @@ STOP_TIMEOUT_S = 20.0
 _PACKAGES = Path(__file__).parents[2]
 
 
-class ProxyFailed(Exception):
+class ProxyFailed(PlaygroundError):
     """The proxy did not start; the text ends with its log's last lines."""
 
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from proxy.playground.errors import PlaygroundError
 from proxy.playground.installations import (
     Installation,
     NoServerFound,
@@ -88,7 +89,7 @@ class ServerState(enum.Enum):
     PAUSED = "paused"
 
 
-class ServerFailed(Exception):
+class ServerFailed(PlaygroundError):
     """A server did not start; the text ends with its error log's last lines."""
 
 

@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from proxy.playground.proxy_process import ProxyFailed
-from proxy.playground.servers import ServerFailed
+from proxy.playground.errors import PlaygroundError
 
 POLL_S = 0.2
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
@@ -43,7 +42,7 @@ async def _watch(name: str, thing: Restartable, tell: Callable[[str], None]) -> 
         pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
         try:
             await thing.start()
-        except (ServerFailed, ProxyFailed, OSError) as error:
+        except (PlaygroundError, OSError) as error:
             tell(f"{name} does not start: {error}")
         else:
             tell(f"{name} is back")

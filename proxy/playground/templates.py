@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from proxy.playground.errors import PlaygroundError
 from proxy.playground.installations import Installation, ServerKind
 from proxy.playground.processes import tail
 
@@ -32,7 +33,7 @@ GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION;
 """
 
 
-class TemplateFailed(Exception):
+class TemplateFailed(PlaygroundError):
     """A data directory could not be initialised; the text has the program's last words."""
 
 
