@@ -9,6 +9,7 @@ import typer
 
 from proxy.cli.running import DEFAULT_CONFIG, ConfigPath, fail, load_or_exit, run_until_signalled
 from proxy.config import Config
+from proxy.errors import ConfigError
 from proxy.logs import configure
 
 log = structlog.get_logger(__name__)
@@ -30,6 +31,8 @@ def command(
 
     try:
         run_until_signalled(run, fast=True)
+    except ConfigError as error:  # what only the shards themselves could tell
+        fail(str(error), status=2)
     except OSError as error:  # the address is in use, a socket's folder does not exist, …
         fail(f"cannot serve on {loaded.proxy.listen}: {error}")
 
