@@ -42,7 +42,9 @@ def test_types_are_remembered_between_executes() -> None:
     second = make_execute(1, [6, None], bind=False)
     assert bound_types(second, 2) is None
     assert parse_execute(second, 2, types).values == (6, None)
-    assert with_types(second, 2, types) == make_execute(1, [6, None], [(FieldType.LONGLONG, False), (0xFD, False)])
+    assert with_types(second, 2, types) == make_execute(
+        1, [6, None], [(FieldType.LONGLONG, False), (0xFD, False)]
+    )
     with pytest.raises(MalformedPacket):
         parse_execute(second, 2, None)
 

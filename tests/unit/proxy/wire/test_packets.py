@@ -24,7 +24,12 @@ def test_a_small_payload_has_one_header() -> None:
 
 @pytest.mark.parametrize(
     ("size", "packets"),
-    [(MAX_PAYLOAD_BYTES - 1, 1), (MAX_PAYLOAD_BYTES, 2), (MAX_PAYLOAD_BYTES + 1, 2), (2 * MAX_PAYLOAD_BYTES, 3)],
+    [
+        (MAX_PAYLOAD_BYTES - 1, 1),
+        (MAX_PAYLOAD_BYTES, 2),
+        (MAX_PAYLOAD_BYTES + 1, 2),
+        (2 * MAX_PAYLOAD_BYTES, 3),
+    ],
 )
 def test_large_payloads_are_split_and_joined(size: int, packets: int) -> None:
     payload = bytes(range(256)) * (size // 256 + 1)

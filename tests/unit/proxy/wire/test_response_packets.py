@@ -79,7 +79,9 @@ def test_eof_comes_back_and_a_long_0xfe_is_a_row() -> None:
     assert not is_eof(b"\xfe" + bytes(8))
 
 
-@pytest.mark.parametrize(("parse", "payload"), [(parse_ok, b"\x01"), (parse_err, b"\x00"), (parse_eof, b"\x00")])
+@pytest.mark.parametrize(
+    ("parse", "payload"), [(parse_ok, b"\x01"), (parse_err, b"\x00"), (parse_eof, b"\x00")]
+)
 def test_another_packet_is_refused(parse: object, payload: bytes) -> None:
     with pytest.raises(MalformedPacket):
         parse(payload)  # type: ignore[operator]

@@ -83,7 +83,9 @@ def test_text_has_the_columns_decimals() -> None:
     assert MysqlDateTime().date_text() == b"0000-00-00"
 
 
-@pytest.mark.parametrize("text", [b"", b"2024", b"2024-13-01", b"2024-01-01 24:00:00", b"2024-01-01x", b"1-1"])
+@pytest.mark.parametrize(
+    "text", [b"", b"2024", b"2024-13-01", b"2024-01-01 24:00:00", b"2024-01-01x", b"1-1"]
+)
 def test_what_is_no_date_is_malformed(text: bytes) -> None:
     with pytest.raises(MalformedPacket):
         parse_datetime(text)
