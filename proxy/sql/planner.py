@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from proxy.sql.changes import ChangeParser
 from proxy.sql.change_plans import plan_change, plan_insert_select
+from proxy.sql.changes import ChangeParser
 from proxy.sql.control_parser import (
     read_begin,
     read_commit,

@@ -204,7 +204,7 @@ class QueryParser(CallParser):
 
     def limit(self) -> Limit | None:
         start = self.here
-        if self.at("FETCH") or self.at_sequence("OFFSET") and self.peek(2).upper in ("ROW", "ROWS"):
+        if self.at("FETCH") or (self.at_sequence("OFFSET") and self.peek(2).upper in ("ROW", "ROWS")):
             self.refuse("OFFSET … FETCH (write LIMIT)")
         if not self.accept("LIMIT"):
             return None
@@ -362,7 +362,7 @@ class QueryParser(CallParser):
             self.skip_parentheses()
         if self.at_sequence("FOR", "SYSTEM_TIME"):
             self.refuse("FOR SYSTEM_TIME")
-        alias = self.name() if self.accept("AS") or self.at_name() and not self._after_table() else None
+        alias = self.name() if self.accept("AS") or (self.at_name() and not self._after_table()) else None
         while self.at("USE", "FORCE", "IGNORE") and self.peek().upper in ("INDEX", "KEY"):
             self.advance()
             self.advance()

@@ -335,7 +335,7 @@ class ScatterBuilder:
             if not is_aggregated(expression):
                 raise NotSupported("this HAVING over several shards")
             key = compiler.column(expression)
-        if key.value is None or key.weight is not None and key.value is None:
+        if key.value is None or (key.weight is not None and key.value is None):
             raise NotSupported("HAVING over a string aggregate over several shards")
         return key.value
 

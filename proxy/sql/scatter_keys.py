@@ -17,7 +17,7 @@ from proxy.sql.functions import AGGREGATES, CHANGING
 from proxy.sql.lexer import Tokens
 from proxy.sql.merge_spec import Key
 from proxy.sql.scope import Block
-from proxy.sql.syntax import Call, ColumnName, Expression, Star, Subquery, walk
+from proxy.sql.syntax import Call, ColumnName, Expression, Operation, Star, Subquery, walk
 from proxy.sql.template import Part
 
 _STRINGS = frozenset("char varchar tinytext text mediumtext longtext".split())
@@ -29,6 +29,12 @@ _BY_VALUE = frozenset(
 )
 ORDERED_BY_VALUE = _BY_VALUE | _BINARY | {"float"}
 _KNOWN = _STRINGS | _BINARY | _BY_VALUE | frozenset(_NUMBERED)
+
+_NUMBER_OPERATORS = frozenset(("+", "-", "*", "/", "%", "DIV", "MOD", "UNARY -", "AND", "OR", "NOT", "=", "<", ">"))
+_NUMBER_FUNCTIONS = frozenset(
+    "COUNT SUM AVG BIT_AND BIT_OR BIT_XOR YEAR MONTH DAY HOUR MINUTE SECOND QUARTER WEEK LENGTH CHAR_LENGTH ABS FLOOR "
+    "CEIL CEILING ROUND SIGN DATEDIFF DAYOFWEEK DAYOFYEAR TO_DAYS STD STDDEV VARIANCE".split()
+)
 
 
 @dataclass(slots=True)
@@ -72,7 +78,9 @@ class KeyMaker:
         text = self.text(expression)
         column = self.column(expression)
         if column is None:
-            value = self._add(expression, text)
+            value = visible if visible is not None else self._add(expression, text)
+            if _is_number(expression):
+                return Key(value, descending=descending)
             return Key(value, *self.weights(expression, text), descending=descending)
         if column.type_name in _STRINGS:
             return Key(None, *self.weights(expression, text), descending=descending)
@@ -120,8 +128,8 @@ class KeyMaker:
 
     def _refuse_unstable(self, expression: Expression) -> None:
         for node in walk(expression):
-            if isinstance(node, Subquery):
-                raise NotSupported("sorting or grouping by a subquery over several shards")
+            if isinstance(node, Subquery) and self.grouped:
+                raise NotSupported("grouping by a subquery over several shards")
             if isinstance(node, Call) and node.name in CHANGING:
                 raise NotSupported(f"sorting or grouping by {node.name}() over several shards")
             if isinstance(node, Star):
@@ -142,6 +150,13 @@ def is_aggregated(expression: Expression) -> bool:
     return any(
         isinstance(node, Call) and node.name in AGGREGATES and not node.window for node in walk(expression)
     )
+
+
+def _is_number(expression: Expression) -> bool:
+    """Certainly a number, whatever it is made from."""
+    if isinstance(expression, Operation):
+        return expression.name in _NUMBER_OPERATORS
+    return isinstance(expression, Call) and expression.name in _NUMBER_FUNCTIONS and not expression.window
 
 
 def _space(text: Sequence[Part]) -> list[Part]:

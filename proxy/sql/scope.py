@@ -1,7 +1,7 @@
 """Who is who in a statement: its query blocks, their tables, and which table a column name means.
 
-A `Block` is one SELECT (or the tables of an UPDATE or DELETE) with its sources; blocks form a tree. Names resolve as MySQL's
-do: the block's own sources first, then those around it.
+A `Block` is one SELECT (or the tables of an UPDATE or DELETE) with its sources; blocks form a tree. Names resolve
+as MySQL's do: the block's own sources first, then those around it.
 """
 
 from __future__ import annotations
