@@ -30,17 +30,16 @@ def delete_statement(schema: str, table: str) -> str:
     return f"DELETE FROM {_SEQUENCE} WHERE {_where(schema, table)}"
 
 
-def take_statements(schema: str, table: str, count: int) -> list[str]:
-    """Take `count` values: the first statement must change one row; the second then answers the first value."""
+def take_statements(schema: str, table: str, count: int, above: int = 0) -> list[str]:
+    """Take `count` values in a row, all greater than `above`.
+
+    The first statement must change one row; the second then answers the first value.
+    """
+    first = "`next`" if above == 0 else f"GREATEST(`next`, {above + 1})"
     return [
-        f"UPDATE {_SEQUENCE} SET `next` = LAST_INSERT_ID(`next`) + {count} WHERE {_where(schema, table)}",
+        f"UPDATE {_SEQUENCE} SET `next` = LAST_INSERT_ID({first}) + {count} WHERE {_where(schema, table)}",
         "SELECT LAST_INSERT_ID()",
     ]
-
-
-def raise_statement(schema: str, table: str, used: int) -> str:
-    """Nobody is given `used` or a smaller value from now on."""
-    return f"UPDATE {_SEQUENCE} SET `next` = {used + 1} WHERE {_where(schema, table)} AND `next` <= {used}"
 
 
 def _where(schema: str, table: str) -> str:

@@ -20,7 +20,7 @@ from typing import Final
 from proxy.errors import AutoIncrementFailed
 from proxy.routing.catalog import Catalog
 from proxy.routing.control import integer
-from proxy.routing.sequence_rows import put_statement, raise_statement, take_statements
+from proxy.routing.sequence_rows import put_statement, take_statements
 from proxy.routing.table_facts import TableId
 from proxy.routing.tables import Table
 from tso.types import ShardName
@@ -30,6 +30,9 @@ from txguard.errors import ShardDown
 FIRST_RANGE: Final = 1_000
 LARGEST_RANGE: Final = 64_000
 _GROWS_WITHIN_S: Final = 1.0
+
+LARGEST_NOTED: Final = 2**63
+"""A client's own value above it does not raise the counter further: there must be room for ranges."""
 
 
 @dataclass(slots=True)
@@ -89,19 +92,18 @@ class Sequences:
             return first
 
     async def note_explicit(self, table: Table, value: int) -> None:
-        """A client gives its own value: nothing up to it will be given any more. Raises ShardDown."""
+        """A client gives its own value: nothing up to it will be given any more. Raises as `allocate`.
+
+        Beyond the range at hand a new one is taken above the value, so that clients who count themselves do not
+        wait for the counter each time.
+        """
+        value = min(value, LARGEST_NOTED)
         values = self._range(table)
-        if value < values.next:
-            return
-        if value < values.end:
-            values.next = value + 1
-            return
-        async with values.lock:
-            if value >= values.end:
-                await self._run(table, [raise_statement(table.schema, table.name, value)])
-                values.next = values.end = value + 1
-            elif value >= values.next:
-                values.next = value + 1
+        if value >= values.end:
+            async with values.lock:
+                if value >= values.end:
+                    await self._take(table, values, 1, above=value)
+        values.next = max(values.next, value + 1)
 
     async def begin(self, schema: str, name: str, first: int) -> None:
         """Create the counter, or begin it again (TRUNCATE). Raises ShardDown."""
@@ -124,13 +126,13 @@ class Sequences:
             values = self._ranges[table.schema, table.name] = _Range(created_ts=table.created_ts)
         return values
 
-    async def _take(self, table: Table, values: _Range, count: int) -> None:
+    async def _take(self, table: Table, values: _Range, count: int, above: int = 0) -> None:
         """Take a new range from the counter; what is left of the old one is given up unless they adjoin."""
         now = self._clock()
         quick = now - values.taken_at < _GROWS_WITHIN_S
         values.size = min(values.size * 2, LARGEST_RANGE) if quick else FIRST_RANGE
         size = max(values.size, count)
-        taken, answer = await self._run(table, take_statements(table.schema, table.name, size))
+        taken, answer = await self._run(table, take_statements(table.schema, table.name, size, above))
         if taken.affected_rows != 1:
             raise AutoIncrementFailed(f"the AUTO_INCREMENT counter of {table.schema}.{table.name} is missing")
         first = integer(answer.rows[0][0])

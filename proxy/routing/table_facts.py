@@ -67,7 +67,6 @@ class TableFacts:
     unique_keys: tuple[UniqueKey, ...]
     """Without the primary key."""
     foreign_keys: tuple[ForeignKey, ...]
-    partitioned: bool
 
     def column(self, name: str) -> Column | None:
         folded = name.lower()
@@ -104,7 +103,7 @@ def _queries(tables: set[TableId]) -> list[str]:
 
 
 _QUERIES: Final = (
-    "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, TABLE_COMMENT, CREATE_OPTIONS FROM information_schema.TABLES "
+    "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, TABLE_COMMENT FROM information_schema.TABLES "
     "WHERE {own} AND TABLE_TYPE = 'BASE TABLE'",
     "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, COLLATION_NAME, "
     "COLUMN_DEFAULT, EXTRA, VERSION() LIKE '%MariaDB%' FROM information_schema.COLUMNS "
@@ -138,7 +137,7 @@ def _facts(
     references: list[Sequence[Value]],
     rules: list[Sequence[Value]],
 ) -> TableFacts:
-    engine, comment, options = listed
+    engine, comment = listed
     keys = _unique_keys(statistics)
     own = [row for row in columns if string(row[0]) != WRITER_COLUMN]
     return TableFacts(
@@ -151,7 +150,6 @@ def _facts(
         primary_key=next((key for key in keys if key.name == "PRIMARY"), None),
         unique_keys=tuple(key for key in keys if key.name != "PRIMARY"),
         foreign_keys=_foreign_keys(references, rules),
-        partitioned="partitioned" in (optional_string(options) or ""),
     )
 
 

@@ -159,12 +159,12 @@ async def test_a_table_without_a_primary_key_is_single_and_says_so(bench: Bench)
 
 async def test_names_that_are_taken(bench: Bench) -> None:
     await bench.create(ACCOUNTS)
-    with pytest.raises(TableExists, match="^Table 'accounts' already exists$"):
+    with pytest.raises(TableExists, match=r"^Table 'accounts' already exists$"):
         await bench.create(ACCOUNTS)
     result = await bench.create(ACCOUNTS, conditional=True)
     assert result.warnings[0][:2] == ("Note", 1050)
     await bench.sql("s2", "CREATE TABLE shop.stray (id INT PRIMARY KEY)")
-    with pytest.raises(TableExists, match="txguard adopt shop.stray"):
+    with pytest.raises(TableExists, match=r"txguard adopt shop\.stray"):
         await bench.create("CREATE TABLE stray (id INT PRIMARY KEY)")
     with pytest.raises(UnknownDatabase):
         await bench.run(DdlKind.CREATE_TABLE, "CREATE TABLE x.y (id INT PRIMARY KEY)", "x.y")
@@ -182,7 +182,7 @@ async def test_a_copy_of_a_versioned_table_is_one_too(bench: Bench) -> None:
 
 async def test_drop_is_all_or_nothing(bench: Bench) -> None:
     await bench.create(ACCOUNTS)
-    with pytest.raises(UnknownTable, match="'shop.nothing'"):
+    with pytest.raises(UnknownTable, match=r"'shop\.nothing'"):
         await bench.run(DdlKind.DROP_TABLE, "", "accounts", "nothing")
     assert bench.catalog.table("shop", "accounts") is not None
     result = await bench.run(DdlKind.DROP_TABLE, "", "accounts", "nothing", conditional=True)

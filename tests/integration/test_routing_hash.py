@@ -267,6 +267,7 @@ NUMBERS += [
     "12345678901234567890.1",
     "'12345678901234567890.1'",
     "12345678901234567890.2",
+    "12345678901234567890.1e0",
     "1.10000000001",
     "1.1000000001",
 ]
@@ -466,6 +467,8 @@ async def test_a_look_up_finds_rows_of_its_own_form_only(server: Server, kind: s
         form = await server.settle(codec.lookup(value_of(literal)))
         try:
             found = await server.rows(f"SELECT {shown} FROM t WHERE v = {literal}")
+            # Without the index MariaDB compares decimals with a double as doubles, and finds more.
+            found += await server.rows(f"SELECT {shown} FROM t IGNORE INDEX (v) WHERE v = {literal}")
         except ShardError:
             continue
         if form is Verdict.NO_ROW:
