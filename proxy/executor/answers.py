@@ -17,6 +17,7 @@ from proxy.executor.figures import Figures
 from proxy.wire.capabilities import Status
 from proxy.wire.columns import ColumnDefinition
 from proxy.wire.convert import binary_row_from_text
+from proxy.wire.lenenc import PayloadReader, lenenc_bytes
 from proxy.wire.responses import parse_ok
 from proxy.wire.text_rows import make_text_row
 
@@ -93,7 +94,7 @@ class Answer:
             affected_rows=figures.affected_rows,
             last_insert_id=figures.last_insert_id,
             warnings=figures.warnings,
-            info=figures.info,
+            info=lenenc_bytes(figures.info) if figures.info else b"",
             status=self._status(),
             more=self.more,
         )
@@ -125,6 +126,10 @@ def _nothing_to_say() -> None:
 
 
 def figures_of(reply: RelayReply) -> Figures:
-    """Of a reply that is an OK packet."""
+    """Of a reply that is an OK packet.
+
+    Servers send the info with its length in front, although the manual has it as the rest of the packet.
+    """
     ok = parse_ok(bytes(reply.packets[4:]))
-    return Figures(ok.affected_rows, ok.last_insert_id, ok.warnings, ok.info)
+    info = PayloadReader(ok.info).lenenc_bytes() if ok.info else b""
+    return Figures(ok.affected_rows, ok.last_insert_id, ok.warnings, info)

@@ -48,9 +48,15 @@ class Write:
             self._statement,
             locking_read=plan.access is Access.LOCKING_READ,
             inserts=plan.inserts,
-            checks=[conflict_check(self.execution, check) for check in plan.checks],
+            checks=self._checks(),
         )
         return raise_first_error(replies)
+
+    def _checks(self) -> list[ConflictCheck]:
+        """[R1]: without a snapshot there is nothing to conflict with."""
+        if self.unit.transaction.read_ts is None:
+            return []
+        return [conflict_check(self.execution, check) for check in self.plan.checks]
 
     def _statement(self, shard: ShardName) -> Statement:
         plan, execution = self.plan, self.execution

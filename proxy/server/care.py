@@ -17,7 +17,7 @@ from txguard.engine.shard import ConnectionLost, ShardError, ShardUnavailable, b
 log = structlog.get_logger(__name__)
 
 TRIM_INTERVAL_S = 15.0
-IDLE_S = 120.0
+IDLE_S = 120
 WATCH_INTERVAL_S = 0.5
 PROBE_TIMEOUT_S = 2.0
 

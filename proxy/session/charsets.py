@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from proxy.errors import NotSupported
-from proxy.session.errors import CollationMismatch, UnknownCharacterSet
+from proxy.session.errors import CollationMismatch, UnknownCharacterSet, UnknownCollation
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,21 @@ _REFUSED = frozenset(
 def check_collation(collation: str, charset: Charset) -> None:
     """Whether the collation's name belongs to the character set; that it exists is for the shard to say."""
     family = collation.lower().split("_", 1)[0]
-    if _CHARSETS.get(family) is not charset and not (charset is UTF8MB4 and family == "uca1400"):
+    if family == "uca1400" and charset is UTF8MB4:
+        return
+    if family not in _CHARSETS and family not in _REFUSED:
+        raise UnknownCollation(collation)
+    if _CHARSETS.get(family) is not charset:
         raise CollationMismatch(collation, charset.name)
 
 
 def charset_of_collation(collation: str) -> Charset:
-    return charset_named(collation.lower().split("_", 1)[0])
+    family = collation.lower().split("_", 1)[0]
+    if family == "uca1400":
+        return UTF8MB4
+    if family not in _CHARSETS and family not in _REFUSED:
+        raise UnknownCollation(collation)
+    return charset_named(family)
 
 
 def login_collation(collation_id: int) -> tuple[Charset, str | None]:

@@ -72,12 +72,16 @@ class Conversation:
     def implicit_read(self) -> Unit:
         return self.transactions.implicit_read(self.state.characteristics)
 
-    def note_result(self, answer: Answer) -> None:
-        """What ROW_COUNT(), FOUND_ROWS() and SHOW WARNINGS say from now on."""
+    def note_result(self, answer: Answer, *, touches_tables: bool = False) -> None:
+        """What ROW_COUNT(), FOUND_ROWS() and SHOW WARNINGS say from now on.
+
+        As in MySQL a statement without tables leaves the warnings of the one before, unless it has some itself.
+        """
         diagnostics = self.state.diagnostics
         diagnostics.row_count = -1 if answer.figures is None else answer.figures.affected_rows
         diagnostics.found_rows = answer.rows_sent if answer.figures is None else 0
-        diagnostics.conditions = self.executor.conditions
+        if touches_tables or self.executor.conditions:
+            diagnostics.conditions = self.executor.conditions
 
     def note_error(self, condition: Condition) -> None:
         diagnostics = self.state.diagnostics

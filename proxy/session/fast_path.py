@@ -111,7 +111,7 @@ class FastPath:
         self._counters.fast_reads += 1
         diagnostics = talk.state.diagnostics
         diagnostics.row_count, diagnostics.found_rows = -1, None
-        if diagnostics.conditions:
+        if diagnostics.conditions and self._validate:
             diagnostics.conditions = []
         packets = reply.to_client(AUTOCOMMIT, client.sequence)
         client.finish(packets)
@@ -161,7 +161,7 @@ class FastPath:
         finally:
             talk.connections.release(shard, connection)
         if stands:
-            talk.note_result(answer)
+            talk.note_result(answer, touches_tables=self._validate)
             answer.finish()
         else:
             await self._again()

@@ -52,7 +52,7 @@ class QueryEngine:
             self._require_writable(unit)
         implicit = talk.implicit_read if plan.access is Access.READ else talk.implicit
         await talk.executor.query(plan, execution, unit, implicit, answer)
-        talk.note_result(answer)
+        talk.note_result(answer, touches_tables=bool(plan.tables))
         if answer.figures is not None and answer.figures.last_insert_id:
             talk.state.diagnostics.last_insert_id = answer.figures.last_insert_id
 
@@ -62,7 +62,7 @@ class QueryEngine:
         unit = await self._unit(touches_tables=True)
         self._require_writable(unit)
         insert = await talk.executor.insert(plan, execution, unit, talk.implicit, answer)
-        talk.note_result(answer)
+        talk.note_result(answer, touches_tables=True)
         generated = insert.first_generated is not None or not any(row.auto for row in plan.rows)
         if generated and answer.figures is not None and answer.figures.last_insert_id:
             talk.state.diagnostics.last_insert_id = answer.figures.last_insert_id
@@ -80,7 +80,7 @@ class QueryEngine:
         result = await talk.process.ddl.run(plan, DdlClient(talk.state.database, tuple(settings)))
         talk.executor.conditions = list(result.warnings)
         answer.ok(Figures(result.affected_rows, warnings=len(result.warnings)))
-        talk.note_result(answer)
+        talk.note_result(answer, touches_tables=True)
         if plan.kind is plans.DdlKind.DROP_DATABASE and plan.database == talk.state.database:
             talk.use(None)
 
