@@ -18,11 +18,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from proxy.demo.journal import Journal
 from proxy.demo.progress import Reporter, Worker
 from proxy.demo.readers import one_statement, read_until, several_statements
-from proxy.demo.transfers import Plan, PymysqlWorker, TransactionalWorker, transfer_in_tasks
+from proxy.demo.transfers import PATIENCE, Plan, PymysqlWorker, TransactionalWorker, transfer_in_tasks
 
 READ_TIMEOUT_S: Final = 30
 _TASKS: Final = 2
@@ -58,7 +59,13 @@ class Assignment:
 
     @property
     def where(self) -> dict[str, Any]:
-        return {"host": self.host, "port": self.port, "user": self.user, "password": self.password}
+        login = {"host": self.host, "port": self.port, "user": self.user, "password": self.password}
+        return {**login, "init_command": PATIENCE}
+
+    @property
+    def dsn(self) -> str:
+        login = f"{quote(self.user)}:{quote(self.password)}"
+        return f"mysql://{login}@{self.host}:{self.port}?init_command={quote(PATIENCE)}"
 
 
 WORKERS: Final = {Role.PYMYSQL: 3, Role.TRANSACTIONAL: 2 + _TASKS, Role.READERS: 0}
@@ -106,8 +113,10 @@ def _workers(assignment: Assignment, reporter: Reporter, journals: contextlib.Ex
         case Role.PYMYSQL:
             return [PymysqlWorker(where, plan(n), journal(n), reporter).run for n in numbers]
         case Role.TRANSACTIONAL:
-            dsn = f"mysql://{assignment.user}:{assignment.password}@{assignment.host}:{assignment.port}"
-            threads = [TransactionalWorker(dsn, plan(n), journal(n), reporter).run for n in numbers[:-_TASKS]]
+            threads = [
+                TransactionalWorker(assignment.dsn, plan(n), journal(n), reporter).run
+                for n in numbers[:-_TASKS]
+            ]
             tasks = [plan(n) for n in numbers[-_TASKS:]]
             return [
                 *threads,

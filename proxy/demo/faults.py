@@ -16,7 +16,7 @@ from proxy.demo.tally import Tally
 PROXY_AT: Final = 0.3
 SERVER_AT: Final = 0.6
 """Shares of the demo's length."""
-LONGEST_ABSENCE_S: Final = 2.0
+LONGEST_ABSENCE_S: Final = 1.0
 GRACE_S: Final = 6.0
 
 

@@ -34,6 +34,8 @@ from txguard.transactional.classify import Failure, classify, classify_commit
 THINK_S: Final = 0.004
 """Between two transfers of a worker: the demo shows correctness, and leaves the machine some air."""
 AFTER_ERROR_S: Final = 0.2
+PATIENCE: Final = "SET SESSION innodb_lock_wait_timeout = 3"
+"""Each client's init_command: who waits longer for a row gives up, and tries again."""
 HOT_SHARE: Final = 0.1
 """Of all transfers, those between the first few accounts of each shard, so that some conflict."""
 HOT_ACCOUNTS: Final = 7

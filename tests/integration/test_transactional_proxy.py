@@ -186,7 +186,8 @@ def test_a_write_conflict_is_retried(source: Any, bank: Bank) -> None:
 
 
 def test_a_deadlock_over_two_shards_is_broken_and_retried(source: Any, bank: Bank) -> None:
-    """No server sees the cycle by itself."""
+    """No server sees the cycle by itself: the deadlock detector must, or at the latest the lock wait's
+    time-out."""
     first, second, _ = bank.account_of_each_shard()
     met = threading.Barrier(2, timeout=20)
     attempts: list[int] = []
@@ -194,6 +195,7 @@ def test_a_deadlock_over_two_shards_is_broken_and_retried(source: Any, bank: Ban
     @transactional(source)
     def transfer(connection: Any, source_account: int, target_account: int) -> None:
         attempts.append(source_account)
+        execute(connection, "SET SESSION innodb_lock_wait_timeout = 2")  # the backstop
         execute(connection, adding(source_account, -10))
         if attempts.count(source_account) == 1:
             met.wait()
@@ -280,6 +282,7 @@ def test_a_lock_wait_is_given_up_with_the_last_error(bank: Bank) -> None:
 async def test_async_transfers_in_parallel(async_source: Any, bank: Bank) -> None:
     @transactional(async_source)
     async def transfer(connection: Any, giver: int, taker: int) -> None:
+        await execute_async(connection, "SET SESSION innodb_lock_wait_timeout = 2")
         await execute_async(connection, adding(giver, -1))
         await execute_async(connection, adding(taker, 1))
 

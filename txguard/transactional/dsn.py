@@ -1,4 +1,7 @@
-"""A DSN as the source: `mysql://user:password@host:port/database?charset=…&connect_timeout=…&unix_socket=…`.
+"""A DSN as the source: `mysql://user:password@host:port/database?charset=utf8mb4`.
+
+Parameters: charset, connect_timeout (seconds), init_command (one statement, run on each new connection),
+unix_socket.
 
 Plain functions get pymysql connections, of which up to `MAX_IDLE` are kept between transactions. Async
 functions get an aiomysql connection each: an event loop that ends has no place to close idle ones. Where the
@@ -25,6 +28,7 @@ _SCHEMES: Final = frozenset({"mysql", "mariadb", "mysql+pymysql", "mysql+aiomysq
 _PARAMETERS: Final[dict[str, Callable[[str], Any]]] = {
     "charset": str,
     "connect_timeout": int,
+    "init_command": str,
     "unix_socket": str,
 }
 

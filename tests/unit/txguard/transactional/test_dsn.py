@@ -8,7 +8,9 @@ from txguard.transactional.dsn import parse_dsn
 
 
 def test_all_parts() -> None:
-    dsn = parse_dsn("mysql://us%40er:p%2Fw@db.example:4000/app?charset=latin1&connect_timeout=3")
+    dsn = parse_dsn(
+        "mysql://us%40er:p%2Fw@db.example:4000/app?charset=latin1&connect_timeout=3&init_command=SET%20@a=1"
+    )
     assert dsn.database == "app"
     assert dsn.parameters == {
         "host": "db.example",
@@ -17,6 +19,7 @@ def test_all_parts() -> None:
         "password": "p/w",
         "charset": "latin1",
         "connect_timeout": 3,
+        "init_command": "SET @a=1",
     }
 
 
