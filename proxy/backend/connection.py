@@ -260,7 +260,8 @@ class BackendConnection(asyncio.Protocol):
         self._lose("the shard closed the connection" if exc is None else f"the connection broke: {exc}")
 
     def _complete(self, exchange: Exchange, buffer: Buffer) -> None:
-        if exchange.end != len(buffer):
+        aborts = exchange.must_abort and exchange.failure is not None
+        if exchange.end != len(buffer) and not aborts:
             self._lose("the shard sent more than was asked for")
             return
         on_done = self._on_done

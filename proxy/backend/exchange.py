@@ -195,18 +195,20 @@ class ControlExchange(LedExchange):
 class LedTextRelay(LedExchange):
     """COM_QUERY of a client behind leading statements, in one packet with them."""
 
-    __slots__ = ()
+    __slots__ = ("_led",)
 
     rewrites = True
 
     def __init__(self, statement: TextStatement, leading: Leading) -> None:
         super().__init__(leading, statement, frame(_QUERY + b";".join((*leading.statements, statement.sql))))
         self.scanner = ResponseScanner(0, len(leading.statements))
+        self._led = False
 
     def feed(self, data: Buffer) -> bool:
         scanner = self.scanner
         done = scanner.scan(data)
-        if not self.body_start and (done or self.in_body):
+        if not self._led and (done or self.in_body):
+            self._led = True
             self._leading_results(data, 0, scanner)
             self.body_start = scanner.body_start
         return done

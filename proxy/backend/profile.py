@@ -102,14 +102,14 @@ def switch_statements(current: SessionProfile | None, wanted: SessionProfile) ->
     settings = _assignments(current, wanted)
     use = wanted.database is not None and (current is None or wanted.database != current.database)
     if not use:
-        return [f"SET {', '.join(settings)}"] if settings else []
+        return [f"SET {','.join(settings)}"] if settings else []
     assert wanted.database is not None
     statements = [f"USE {quote_identifier(wanted.database)}"]
     if not wanted.database.isascii():
         statements.insert(0, "SET NAMES utf8mb4")
         settings = _assignments(None, wanted)
     if settings:
-        statements.append(f"SET {', '.join(settings)}")
+        statements.append(f"SET {','.join(settings)}")
     return statements
 
 
