@@ -1,198 +1,47 @@
 """The commit protocol as an executable model, run under random schedules and crashes.
 
-Owns the model of docs/protocol.md: shards, oracle, coordinators, resolvers and the checker of strict snapshot
-isolation. Every `yield` is a point where any other process may run or this one may crash; between two of them a
-shard executes one local transaction atomically, as InnoDB does. A view is a copy of the shard's committed state.
+Owns the processes of the model of docs/protocol.md: coordinators, resolvers, janitor, cleaner (`parts.py` has what
+they work on, `checker.py` strict snapshot isolation). Every `yield` is a point where any other process may run or this
+one may crash; between two of them a shard executes one local transaction atomically, as InnoDB does. A view is a copy
+of the shard's committed state.
 
 Modelled: updates of existing rows, autocommit reads, coordinators that crash anywhere, the janitor, cleaning of
 commit records and history behind the safe point, and a shard that refuses its prewrite. `Rule` names what may be
 left out; each test that leaves one out must find a violation.
 
-    python tests/model/commit_protocol.py 2000                  # prints "violations 0"
-    python tests/model/commit_protocol.py 500 --without R2      # must find some
+    python -m tests.model.commit_protocol 2000                  # prints "violations 0"
+    python -m tests.model.commit_protocol 500 --without R2      # must find some
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
-import enum
 import random
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-SHARDS, KEYS, CLIENTS, TRANSACTIONS_EACH = 3, 3, 6, 6
+from tests.model.checker import check
+from tests.model.parts import (
+    KEYS,
+    SHARDS,
+    Abort,
+    AutocommitRead,
+    Oracle,
+    Place,
+    Record,
+    Rule,
+    Shard,
+    State,
+    Transaction,
+    Violation,
+)
+
+CLIENTS, TRANSACTIONS_EACH = 6, 6
 CRASH, FAILED_PREWRITE, CLEANING = 0.002, 0.03, 0.15
 LOCK_WAIT_STEPS, STUCK_STEPS = 30, 500_000
 
-Place = tuple[int, int]
-"""(shard, key)"""
 Process = Generator[None, None, None]
-
-
-class Rule(enum.Enum):
-    FIRST_COMMITTER_WINS = "R1"
-    BARRIER = "R2"
-    TOO_NEW_VERSIONS = "R3"
-    DEPENDENCIES = "R4"
-    VALIDATED_READS = "R5"
-    CLEAN_ONLY_UNLOCKED = "R6"
-    """A record stays while any participant still holds the lock record of its transaction."""
-
-
-class State(enum.Enum):
-    ACTIVE = "active"
-    READ_ONLY = "read only"
-    ACKNOWLEDGED = "acknowledged"
-    ROLLED_BACK = "rolled back"
-    CRASHED = "crashed"
-
-
-class Record(enum.Enum):
-    COMMITTED = "C"
-    ROLLED_BACK = "R"
-
-
-class Violation(AssertionError):
-    """The history is not one that strict snapshot isolation allows."""
-
-
-class Abort(Exception):
-    """The transaction gives up; its coordinator lives and cleans up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    value: int
-    writer: int
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What one local transaction sees: rows, history and commit records of one moment."""
-
-    rows: dict[int, Version]
-    history: dict[tuple[int, int], Version]
-    records: dict[int, tuple[Record, int]]
-
-    def too_new(self, read_ts: int) -> frozenset[int]:
-        """X of [R3]. Rolled-back records may be left out: no view shows rows of a writer that it shows as R."""
-        return frozenset(
-            start_ts
-            for start_ts, (record, commit_ts) in self.records.items()
-            if record is Record.COMMITTED and commit_ts > read_ts
-        )
-
-    def read(self, key: int, too_new: frozenset[int]) -> int:
-        versions = [self.rows[key]] if self.rows[key].writer not in too_new else []
-        versions += [
-            old
-            for (successor, at), old in self.history.items()
-            if at == key and successor in too_new and old.writer not in too_new
-        ]
-        if len(versions) != 1:
-            raise Violation("a snapshot holds one version of a row")
-        return versions[0].value
-
-
-@dataclass(slots=True)
-class Shard:
-    rows: dict[int, Version] = field(default_factory=lambda: {key: Version(0, 0) for key in range(KEYS)})
-    history: dict[tuple[int, int], Version] = field(default_factory=dict)
-    """(the writer that replaced it, key) -> the old version"""
-    records: dict[int, tuple[Record, int]] = field(default_factory=dict)
-    locks: set[int] = field(default_factory=set)
-    """txn_lock: cross-shard transactions not known here to be decided"""
-    row_locks: dict[int, int] = field(default_factory=dict)
-
-    def view(self) -> View:
-        return View(dict(self.rows), dict(self.history), dict(self.records))
-
-    def prewrite(self, start_ts: int, commit_ts: int, writes: dict[int, int], *, cross_shard: bool) -> bool:
-        """One local transaction: data, record and lock. False when a resolver's tombstone is there already."""
-        if start_ts in self.records:
-            return False
-        self.records[start_ts] = (Record.COMMITTED, commit_ts)
-        for key, value in writes.items():
-            self.history[start_ts, key] = self.rows[key]
-            self.rows[key] = Version(value, start_ts)
-            del self.row_locks[key]
-        if cross_shard:
-            self.locks.add(start_ts)
-        return True
-
-    def undo(self, start_ts: int, commit_ts: int) -> None:
-        """One local transaction: the old rows come back and the record turns to R."""
-        for successor, key in [at for at in self.history if at[0] == start_ts]:
-            if self.rows[key].writer != start_ts:
-                raise Violation("undo over a newer version")
-            self.rows[key] = self.history.pop((successor, key))
-        self.records[start_ts] = (Record.ROLLED_BACK, commit_ts)
-
-
-@dataclass(slots=True)
-class Transaction:
-    start_ts: int
-    floor: int
-    began: int
-    read_ts: int | None = None
-    commit_ts: int | None = None
-    state: State = State.ACTIVE
-    ended: int | None = None
-    reads: list[tuple[Place, int]] = field(default_factory=list)
-    writes: dict[Place, int] = field(default_factory=dict)
-    replaced: set[int] = field(default_factory=set)
-    row_locks: list[Place] = field(default_factory=list)
-    views: dict[int, tuple[View, frozenset[int]]] = field(default_factory=dict)
-
-    @property
-    def participants(self) -> list[int]:
-        return sorted({shard for shard, _ in self.writes})
-
-
-@dataclass(frozen=True, slots=True)
-class AutocommitRead:
-    place: Place
-    value: int
-    began: int
-
-
-@dataclass(slots=True)
-class Oracle:
-    clock: int = 1
-    active: dict[int, int] = field(default_factory=dict)
-    """start_ts -> floor"""
-    outstanding: dict[int, tuple[int, list[int]]] = field(default_factory=dict)
-    """start_ts -> (commit_ts, participants)"""
-    decided: dict[int, Record] = field(default_factory=dict)
-    rollbacks: collections.Counter[int] = field(default_factory=collections.Counter)
-    snapshots: dict[int, int] = field(default_factory=dict)
-
-    def now(self) -> int:
-        self.clock += 1
-        return self.clock
-
-    def begin(self) -> tuple[int, int]:
-        start_ts = self.now()
-        floor = min([start_ts, *self.active])
-        self.active[start_ts] = floor
-        return start_ts, floor
-
-    def snapshot(self, start_ts: int) -> int:
-        self.snapshots[start_ts] = self.now()
-        return self.snapshots[start_ts]
-
-    def behind_barrier(self, shard: int, read_ts: int) -> bool:
-        return not any(
-            commit_ts < read_ts and shard in participants for commit_ts, participants in self.outstanding.values()
-        )
-
-    def safe_point(self) -> int:
-        return min([self.clock, *self.active.values(), *self.snapshots.values(), *self.outstanding])
-
-    def end(self, start_ts: int) -> None:
-        for kept in (self.outstanding, self.active, self.snapshots):
-            kept.pop(start_ts, None)
 
 
 class World:
@@ -291,7 +140,9 @@ class World:
             writes = {key: value for (where, key), value in t.writes.items() if where == at}
             refused = self.random.random() < FAILED_PREWRITE
             cross_shard = len(t.participants) > 1
-            if refused or not self.shards[at].prewrite(t.start_ts, t.commit_ts, writes, cross_shard=cross_shard):
+            if refused or not self.shards[at].prewrite(
+                t.start_ts, t.commit_ts, writes, cross_shard=cross_shard
+            ):
                 raise Abort("prewrite failed")
         yield
         self.oracle.decided[t.start_ts] = Record.COMMITTED
@@ -360,7 +211,11 @@ class World:
     def clean(self) -> Process:
         safe_point = self.oracle.safe_point()
         yield
-        held = set().union(*(shard.locks for shard in self.shards)) if self.keeps(Rule.CLEAN_ONLY_UNLOCKED) else set()
+        held = (
+            set().union(*(shard.locks for shard in self.shards))
+            if self.keeps(Rule.CLEAN_ONLY_UNLOCKED)
+            else set()
+        )
         for shard in self.shards:
             gone = {
                 start_ts
@@ -382,7 +237,9 @@ class World:
                 break
             yield
             again = self.oracle.rollbacks[at] != rollbacks
-            waiting = [w for w, (_, where) in self.oracle.outstanding.items() if at in where and len(where) > 1]
+            waiting = [
+                w for w, (_, where) in self.oracle.outstanding.items() if at in where and len(where) > 1
+            ]
             for writer in waiting:
                 while writer not in self.oracle.decided:
                     yield
@@ -425,83 +282,13 @@ def run(seed: int, without: frozenset[Rule] = frozenset()) -> Run:
             continue
         if len(world.transactions) > known:
             running[at] = (process, world.transactions[-1])
-    check(world)
+    check(world.transactions, world.reads, world.shards, world.oracle)
     return Run(sum(t.state is State.ACKNOWLEDGED for t in world.transactions), crashes)
 
 
-def check(world: World) -> None:
-    """The history against strict snapshot isolation, by `commit_ts`, and the final state against the history."""
-    committed = sorted(
-        (
-            t
-            for t in world.transactions
-            if t.commit_ts is not None and world.oracle.decided[t.start_ts] is Record.COMMITTED
-        ),
-        key=lambda t: t.commit_ts or 0,
-    )
-    versions: dict[Place, list[tuple[int, int]]] = collections.defaultdict(list)
-    for t in committed:
-        for place, value in t.writes.items():
-            versions[place].append((t.commit_ts or 0, value))
-    acknowledged = [t for t in committed if t.state is State.ACKNOWLEDGED]
-    _check_final_state(world, versions)
-    for t in world.transactions:
-        if t.read_ts is not None:
-            _check_snapshot(t, versions, acknowledged, visible=t in committed or t.state is State.READ_ONLY)
-        if t in committed:
-            _check_first_committer_wins(t, versions)
-    for read in world.reads:
-        _check_autocommit_read(read, versions, acknowledged)
-
-
-def _value_at(versions: dict[Place, list[tuple[int, int]]], place: Place, ts: float) -> int:
-    return next((value for commit_ts, value in reversed(versions[place]) if commit_ts <= ts), 0)
-
-
-def _check_final_state(world: World, versions: dict[Place, list[tuple[int, int]]]) -> None:
-    for at, shard in enumerate(world.shards):
-        if shard.row_locks:
-            raise Violation("a row lock was left behind")
-        for key in range(KEYS):
-            if shard.rows[key].value != _value_at(versions, (at, key), float("inf")):
-                raise Violation("the final state is not that of the committed transactions")
-
-
-def _check_snapshot(
-    t: Transaction,
-    versions: dict[Place, list[tuple[int, int]]],
-    acknowledged: list[Transaction],
-    *,
-    visible: bool,
-) -> None:
-    assert t.read_ts is not None
-    if visible and any(value != _value_at(versions, place, t.read_ts) for place, value in t.reads):
-        raise Violation("a read is not that of its snapshot")
-    for other in acknowledged:
-        if (other.ended or 0) < t.began and (other.commit_ts or 0) >= t.read_ts:
-            raise Violation("a snapshot misses what was acknowledged before it")
-
-
-def _check_first_committer_wins(t: Transaction, versions: dict[Place, list[tuple[int, int]]]) -> None:
-    if t.read_ts is None or t.commit_ts is None:
-        return
-    for place in t.writes:
-        if any(t.read_ts < commit_ts < t.commit_ts for commit_ts, _ in versions[place]):
-            raise Violation("a lost update")
-
-
-def _check_autocommit_read(
-    read: AutocommitRead, versions: dict[Place, list[tuple[int, int]]], acknowledged: list[Transaction]
-) -> None:
-    seen = next((commit_ts for commit_ts, value in versions[read.place] if value == read.value), 0)
-    if read.value and not seen:
-        raise Violation("a dirty read")
-    for other in acknowledged:
-        if (other.ended or 0) < read.began and read.place in other.writes and (other.commit_ts or 0) > seen:
-            raise Violation("a stale read")
-
-
-def violations(seeds: Iterator[int] | range, without: frozenset[Rule] = frozenset()) -> collections.Counter[str]:
+def violations(
+    seeds: Iterator[int] | range, without: frozenset[Rule] = frozenset()
+) -> collections.Counter[str]:
     """How often each kind of violation was found over the seeds."""
     found: collections.Counter[str] = collections.Counter()
     for seed in seeds:
@@ -513,7 +300,9 @@ def violations(seeds: Iterator[int] | range, without: frozenset[Rule] = frozense
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("seeds", type=int)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--without", nargs="*", default=[], type=Rule)

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
-import sys
-from pathlib import Path
 
 import pytest
 
-_PATH = Path(__file__).with_name("commit_protocol.py")
-_SPEC = importlib.util.spec_from_file_location("commit_protocol", _PATH)
-assert _SPEC is not None and _SPEC.loader is not None
-model = importlib.util.module_from_spec(_SPEC)
-sys.modules[_SPEC.name] = model
-_SPEC.loader.exec_module(model)
+from tests.model import commit_protocol as model
 
 FIXED_SEEDS, FRESH_SEEDS = 4_000, 1_000
 
