@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import pytest
 
@@ -21,7 +21,7 @@ from proxy.errors import NoSuchTable, NotSupported, TableExists, UnknownDatabase
 from proxy.routing.catalog import TRUNCATING_TS
 from proxy.routing.tables import TableKind
 from proxy.sql.plan import DdlKind
-from tests.integration.catalog_bench import Bench, open_bench
+from tests.integration.catalog_bench import Bench, open_bench, pristine
 from txguard.engine.managed import history_name
 from txguard.engine.shard import ShardError
 from txguard.errors import NotManageable, ShardDown
@@ -31,10 +31,16 @@ ACCOUNTS = (
 )
 
 
+@pytest.fixture(scope="module")
+def servers(shard_servers) -> Iterator[Sequence[object]]:
+    with pristine(shard_servers) as servers:
+        yield servers
+
+
 @pytest.fixture
-async def bench(shard_servers) -> AsyncIterator[Bench]:
+async def bench(servers) -> AsyncIterator[Bench]:
     configured = {("shop", "configured"): Hint(TableKind.REFERENCE)}
-    async with open_bench(shard_servers, configured) as bench:
+    async with open_bench(servers, configured) as bench:
         await bench.create_database()
         yield bench
 
