@@ -112,18 +112,22 @@ class OneTransaction:
         self.owner.shard.release(self.connection)
 
 
-def exact_columns(table: ManagedTable, source: str) -> str:
-    """A SELECT list whose text tells two rows apart whenever their bytes differ."""
+def exact_columns(table: ManagedTable, source: str, *, through_union: bool = False) -> str:
+    """A SELECT list whose text tells two rows apart whenever their bytes differ.
+
+    A UNION makes ENUM and SET text: then they are told apart by their text.
+    """
     exact = {
         Category.CHARACTER: "HEX({0})",
-        Category.ENUMERATED: "CAST({0} AS UNSIGNED)",
+        Category.ENUMERATED: "HEX({0})" if through_union else "CAST({0} AS UNSIGNED)",
         Category.TIMESTAMP: "UNIX_TIMESTAMP({0})",
         Category.FLOAT: "CONCAT(CAST({0} AS CHAR), '/', {0} + 0e0)",
-        Category.JSON: "CAST({0} AS CHAR)",
-        Category.NUMBER: "CAST({0} AS CHAR)",
+        Category.NUMBER: "CAST({0} + 0 AS CHAR)",
         Category.OTHER: "HEX({0})",
     }
-    return ", ".join(exact[column.category].format(f"{source}.{quote(column.name)}") for column in table.columns)
+    return ", ".join(
+        exact[column.category].format(f"{source}.{quote(column.name)}") for column in table.columns
+    )
 
 
 def dump_query(table: ManagedTable, *, writers: bool = True) -> str:

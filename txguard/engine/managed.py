@@ -69,6 +69,7 @@ async def manage(
     Nobody may write the table meanwhile except in the knowledge that it is not versioned yet.
     """
     table = await describe(connection, schema, name, timeout_s)
+    await _require_row_format(connection, timeout_s)
     present = await _look(connection, table, timeout_s)
     _refuse_strangers(table, present)
     if present.history and not (present.row and present.column):
@@ -168,6 +169,18 @@ def _refuse_strangers(table: ManagedTable, present: _Present) -> None:
     if present.column and not present.row:
         raise NotManageable(
             f"{table.schema}.{table.name} cannot be managed: it has a column {WRITER} that is not TxGuard's"
+        )
+
+
+async def _require_row_format(connection: Connection, timeout_s: float | None) -> None:
+    """Under a statement-based binary log every SELECT in a trigger takes locks, and sees past its snapshot."""
+    query = "SHOW SESSION VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format')"
+    [answer] = await connection.run([query], timeout_s)
+    values = {_string(name): _string(value).upper() for name, value in answer.rows}
+    if values.get("log_bin") == "ON" and values.get("binlog_format", "ROW") != "ROW":
+        raise NotManageable(
+            f"no table can be managed on this server: binlog_format is {values['binlog_format']}, "
+            "and TxGuard needs ROW (SET GLOBAL binlog_format = ROW, and in the server's configuration file)"
         )
 
 

@@ -53,7 +53,6 @@ class Category(enum.Enum):
     CHARACTER = "character"
     ENUMERATED = "enumerated"
     TIMESTAMP = "timestamp"
-    JSON = "json"
     OTHER = "other"
 
     @staticmethod
@@ -70,7 +69,6 @@ _CATEGORIES: Final = {
     **dict.fromkeys(("char", "varchar", "tinytext", "text", "mediumtext", "longtext"), Category.CHARACTER),
     **dict.fromkeys(("enum", "set"), Category.ENUMERATED),
     "timestamp": Category.TIMESTAMP,
-    "json": Category.JSON,
 }
 
 

@@ -240,17 +240,11 @@ def _same(column: ManagedColumn) -> str:
     match column.category:
         case Category.CHARACTER:
             return f"CONVERT({old} USING binary) <=> CONVERT({new} USING binary)"
-        case Category.JSON:  # as values, 1 and 1.0 are equal
-            return f"{_json_text(old)} <=> {_json_text(new)}"
         case Category.ENUMERATED:  # by index: the text of an invalid member is that of ''
             return f"CAST({old} AS UNSIGNED) <=> CAST({new} AS UNSIGNED)"
         case Category.TIMESTAMP:  # two moments share one local time when the clock is set back
-            return f"UNIX_TIMESTAMP({old}) <=> UNIX_TIMESTAMP({new})"
+            return f"{old} <=> {new} AND UNIX_TIMESTAMP({old}) <=> UNIX_TIMESTAMP({new})"
         case Category.FLOAT:  # 0 and -0 are equal
             return f"{old} <=> {new} AND ({old} <> 0 OR CAST({old} AS CHAR) <=> CAST({new} AS CHAR))"
         case _:
             return f"{old} <=> {new}"
-
-
-def _json_text(value: str) -> str:
-    return f"CAST({value} AS CHAR CHARACTER SET utf8mb4) COLLATE utf8mb4_bin"
