@@ -96,7 +96,10 @@ def number_text(value: Number, column: ColumnDefinition) -> bytes:
 
 
 def double_text(value: float, decimals: int = NOT_FIXED) -> str:
-    """As my_gcvt prints it: the shortest digits that read back the same, with an exponent beyond 15 places."""
+    """As my_gcvt prints it: the shortest digits that read back the same, with an exponent beyond 15 places.
+
+    17 digits with the point behind the 16th stay without an exponent.
+    """
     if decimals < NOT_FIXED:
         return f"{value:.{decimals}f}"
     sign, digits, exponent = Decimal(repr(value)).as_tuple()
@@ -107,7 +110,8 @@ def double_text(value: float, decimals: int = NOT_FIXED) -> str:
     if not text:
         return "-0" if sign else "0"
     minus = "-" if sign else ""
-    if not -MAX_FIXED_EXPONENT < point <= MAX_FIXED_EXPONENT:
+    fits = -MAX_FIXED_EXPONENT < point <= max(MAX_FIXED_EXPONENT, len(text) - 1)
+    if not fits:
         mantissa = text[0] + ("." + text[1:] if len(text) > 1 else "")
         return f"{minus}{mantissa}e{point - 1}"
     if point <= 0:

@@ -6,6 +6,8 @@ and the reading of its values are never older than its state.
 
 from __future__ import annotations
 
+from time import monotonic
+
 from proxy.executor.answers import Answer
 from proxy.executor.client import Login
 from proxy.executor.connections import SessionConnections
@@ -45,6 +47,15 @@ class Conversation:
         self.reading: Reading = reading_of(self.state, process.defaults)
         self.ends_with_answer = False
         """COMMIT RELEASE: the connection is closed after this answer."""
+        self.running: bytes | None = None
+        """The statement in hand, for the process list."""
+        self.since = monotonic()
+
+    def begins(self, statement: bytes) -> None:
+        self.running, self.since = statement, monotonic()
+
+    def is_over(self) -> None:
+        self.running, self.since = None, monotonic()
 
     def settings_changed(self) -> None:
         state, defaults = self.state, self.process.defaults

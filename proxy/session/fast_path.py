@@ -113,8 +113,8 @@ class FastPath:
         diagnostics.row_count, diagnostics.found_rows = -1, None
         if diagnostics.conditions and self._validate:
             diagnostics.conditions = []
-        packets = reply.to_client(AUTOCOMMIT, client.sequence)
-        client.finish(packets)
+        talk.is_over()
+        client.finish(reply.to_client(AUTOCOMMIT, client.sequence))
 
     def _stands(self) -> bool:
         if failpoints.active("without_R5"):
@@ -136,6 +136,7 @@ class FastPath:
         execution = self._execution
         answer = Answer(self._client, self._talk.status, binary=execution.binary)
         await self._query_engine.run(execution.planned, answer, execution.bound)
+        self._talk.is_over()
         answer.finish()
 
     async def _rest(self, reply: RelayReply) -> None:
@@ -162,6 +163,7 @@ class FastPath:
             talk.connections.release(shard, connection)
         if stands:
             talk.note_result(answer, touches_tables=self._validate)
+            talk.is_over()
             answer.finish()
         else:
             await self._again()

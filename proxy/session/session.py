@@ -40,8 +40,6 @@ class Session:
         self._statements = PreparedStatements(process.limits.max_packet_bytes)
         self._query_engine = QueryEngine(self._talk)
         self._fast_path = FastPath(self._talk, client, self._query_engine, self._carry_on)
-        self._running: bytes | None = None
-        self._since = time.monotonic()
         process.registry.add(self)
 
     # ------------------------------------------------------------ login and the end
@@ -98,10 +96,12 @@ class Session:
         if self._client.multi_statements and b";" in sql:
             return self._guarded(sql, self._query_several(sql))
         try:
+            self._talk.begins(sql)
             planned = process.plan(sql, self._talk.state.database)
             if self._fast_path.start(planned):
                 return None
         except Exception as error:
+            self._talk.is_over()
             self._send_error(error)
             return None
         return self._guarded(sql, self._query(planned))
@@ -125,7 +125,7 @@ class Session:
 
     def _finish(self, answer: Answer) -> None:
         """The last thing of a statement: the next command may begin inside."""
-        self._running, self._since = None, time.monotonic()
+        self._talk.is_over()
         ends = self._talk.ends_with_answer
         answer.finish()
         if ends:
@@ -149,10 +149,12 @@ class Session:
         process.registry.counters.queries += 1
         try:
             prepared, bound = self._statements.bind(payload)
+            self._talk.begins(prepared.sql)
             planned = process.plan(prepared.sql, self._talk.state.database, prepared=True)
             if self._fast_path.start(planned, bound):
                 return None
         except Exception as error:
+            self._talk.is_over()
             self._send_error(error)
             return None
         return self._guarded(prepared.sql, self._query(planned, bound))
@@ -218,7 +220,7 @@ class Session:
         return self._login.user
 
     def view(self) -> SessionView:
-        running = self._running
+        running = self._talk.running
         return SessionView(
             connection_id=self.connection_id,
             user=self.user,
@@ -226,7 +228,7 @@ class Session:
             database=self._talk.state.database,
             phase=self._talk.transactions.phase,
             statement=None if running is None else running.decode("utf-8", "replace"),
-            for_s=time.monotonic() - self._since,
+            for_s=time.monotonic() - self._talk.since,
             transaction=self._talk.transactions.view(),
         )
 
@@ -244,12 +246,13 @@ class Session:
     # ------------------------------------------------------------ errors
 
     async def _guarded(self, statement: bytes, work: Coroutine[Any, Any, None]) -> None:
-        self._running, self._since = statement, time.monotonic()
+        if statement:
+            self._talk.begins(statement)
         try:
             await work
         except Exception as error:
             self._talk.transactions.observe()
-            self._running, self._since = None, time.monotonic()
+            self._talk.is_over()
             self._send_error(error)
 
     def _carry_on(self, work: Coroutine[Any, Any, None]) -> None:

@@ -64,7 +64,9 @@ StartCluster = Callable[..., Awaitable[Cluster]]
 
 def _config(servers: Sequence[AnyServer]) -> Config:
     shards = tuple(
-        ShardConfig(name=f"s{n}", host=s.host, port=s.port, user=s.user, password=s.password, connect_timeout_s=2)
+        ShardConfig(
+            name=f"s{n}", host=s.host, port=s.port, user=s.user, password=s.password, connect_timeout_s=2
+        )
         for n, s in enumerate(servers, 1)
     )
     return Config(

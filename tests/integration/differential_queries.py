@@ -22,7 +22,23 @@ SCHEMA = (
        COLLATE utf8mb4_general_ci""",
 )
 
-_NAMES = ("Anna", "ANNA", "ánna", "bob ", "Bob", "bob\t", "Zoë", "zoe", "", " ", "straße", "strasse", "Éa", "ea!", None)
+_NAMES = (
+    "Anna",
+    "ANNA",
+    "ánna",
+    "bob ",
+    "Bob",
+    "bob\t",
+    "Zoë",
+    "zoe",
+    "",
+    " ",
+    "straße",
+    "strasse",
+    "Éa",
+    "ea!",
+    None,
+)
 _MONEY = ("1.00", "-3.35", "1000000000.10", "0.01", None, "2.675", "-0.00")
 _WEIGHTS = ("1.5", "-0.0", "1e20", "0.1", "1e-7", "123456789.123", None, "3")
 _BORN = ("1999-12-31", "2000-01-01", None, "1970-05-05")
@@ -66,7 +82,10 @@ def people() -> list[tuple[int, str]]:
 
 def orders() -> list[tuple[int, str]]:
     return [
-        (person, f"({person}, {n}, {person * 13 % 50}.{n}25, {_sql(('pen', 'PEN', 'ink', None)[(person + n) % 4])})")
+        (
+            person,
+            f"({person}, {n}, {person * 13 % 50}.{n}25, {_sql(('pen', 'PEN', 'ink', None)[(person + n) % 4])})",
+        )
         for person in range(1, 50, 2)
         for n in range(person % 4)
     ]
@@ -74,7 +93,10 @@ def orders() -> list[tuple[int, str]]:
 
 def words() -> list[tuple[str, str]]:
     """Their shard is that of the word folded as the collation does (here: in lower case)."""
-    return [(word.lower(), f"({_sql(word)}, {n})") for n, word in enumerate(("Apple", "pear", "Plum", "fig", "Kiwi"))]
+    return [
+        (word.lower(), f"({_sql(word)}, {n})")
+        for n, word in enumerate(("Apple", "pear", "Plum", "fig", "Kiwi"))
+    ]
 
 
 COUNTRIES = "(1, 'Austria'), (2, 'Belgium'), (3, NULL), (9, 'nowhere')"

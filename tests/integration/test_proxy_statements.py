@@ -43,7 +43,10 @@ def spread(cluster: Cluster, database: str, table: str) -> list[int]:
 
 
 def make_accounts(connection: Connection[Any], rows: int = 30) -> None:
-    run(connection, "CREATE TABLE account (id INT PRIMARY KEY, owner VARCHAR(20), balance DECIMAL(10,2) NOT NULL)")
+    run(
+        connection,
+        "CREATE TABLE account (id INT PRIMARY KEY, owner VARCHAR(20), balance DECIMAL(10,2) NOT NULL)",
+    )
     values = ", ".join(f"({n}, 'o{n % 3}', {n}.50)" for n in range(rows))
     assert change(connection, f"INSERT INTO account VALUES {values}") == (rows, 0)
 
@@ -122,7 +125,9 @@ def test_no_auto_value_on_zero_keeps_the_zero(client: Connection[Any]) -> None:
 
 def test_insert_on_duplicate_key_and_replace(client: Connection[Any]) -> None:
     make_accounts(client)
-    upsert = "INSERT INTO account VALUES (5, 'n', 1) ON DUPLICATE KEY UPDATE balance = balance + VALUES(balance)"
+    upsert = (
+        "INSERT INTO account VALUES (5, 'n', 1) ON DUPLICATE KEY UPDATE balance = balance + VALUES(balance)"
+    )
     assert change(client, upsert)[0] == 2
     assert run(client, "SELECT balance FROM account WHERE id = 5") == ((Decimal("6.50"),),)
     assert change(client, "REPLACE INTO account VALUES (5, 'r', 9), (900, 'r', 9)")[0] == 3
@@ -142,7 +147,10 @@ def test_reference_tables_are_on_every_shard_and_counted_once(
 
 
 def test_single_tables_keep_their_own_ids(client: Connection[Any]) -> None:
-    run(client, "CREATE TABLE log (id INT PRIMARY KEY AUTO_INCREMENT, t VARCHAR(9)) COMMENT = 'txguard: single'")
+    run(
+        client,
+        "CREATE TABLE log (id INT PRIMARY KEY AUTO_INCREMENT, t VARCHAR(9)) COMMENT = 'txguard: single'",
+    )
     assert change(client, "INSERT INTO log (t) VALUES ('a'), ('b')") == (2, 1)
     assert run(client, "SELECT id, t FROM log ORDER BY id") == ((1, "a"), (2, "b"))
 
@@ -163,7 +171,13 @@ def test_strings_are_routed_as_their_collation_has_them(client: Connection[Any])
     run(client, "CREATE TABLE person (name VARCHAR(20) PRIMARY KEY, age INT) COLLATE utf8mb4_general_ci")
     for name in ("Anna", "Émile", "Zoë", "o'hara", "back\\slash", "日本"):
         change(client, "INSERT INTO person VALUES (%s, 1)", name)
-    for asked, stored in (("ANNA", "Anna"), ("emile", "Émile"), ("ZOE", "Zoë"), ("日本", "日本"), ("O'HARA", "o'hara")):
+    for asked, stored in (
+        ("ANNA", "Anna"),
+        ("emile", "Émile"),
+        ("ZOE", "Zoë"),
+        ("日本", "日本"),
+        ("O'HARA", "o'hara"),
+    ):
         assert run(client, "SELECT name FROM person WHERE name = %s", asked) == ((stored,),)
     assert run(client, "SELECT name FROM person WHERE name = %s", "back\\slash") == (("back\\slash",),)
 
@@ -216,7 +230,9 @@ def test_the_internals_do_not_show(client: Connection[Any], database: str) -> No
     assert run(client, "SHOW TRIGGERS") == ()
     assert ("_txguard",) not in run(client, "SHOW DATABASES")
     assert len(run(client, "SELECT * FROM account WHERE id = 1")[0]) == 3
-    columns = "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s ORDER BY ORDINAL_POSITION"
+    columns = (
+        "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s ORDER BY ORDINAL_POSITION"
+    )
     assert run(client, columns, database) == (("id",), ("owner",), ("balance",))
     with pytest.raises(pymysql.err.MySQLError):
         run(client, "SELECT * FROM _txguard.txn")
@@ -230,7 +246,9 @@ def test_multi_statements_each_have_their_result_and_stop_at_the_first_error(
         connection.cursor() as cursor,
     ):
         make_accounts(connection)
-        cursor.execute("SELECT 1; UPDATE account SET balance = 1 WHERE id < 3; SELECT ';' AS c; SELECT COUNT(*) FROM account")
+        cursor.execute(
+            "SELECT 1; UPDATE account SET balance = 1 WHERE id < 3; SELECT ';' AS c; SELECT COUNT(*) FROM account"
+        )
         assert cursor.fetchall() == ((1,),)
         assert cursor.nextset()
         assert cursor.rowcount == 3

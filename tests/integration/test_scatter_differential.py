@@ -51,7 +51,11 @@ class Fleet:
             for statement in queries.SCHEMA:
                 _run(connection, statement)
             _run(connection, f"INSERT INTO countries VALUES {queries.COUNTRIES}")
-        for table, rows in (("people", queries.people()), ("orders", queries.orders()), ("words", queries.words())):
+        for table, rows in (
+            ("people", queries.people()),
+            ("orders", queries.orders()),
+            ("words", queries.words()),
+        ):
             _run(self.whole, f"INSERT INTO {table} VALUES {', '.join(row for _, row in rows)}")
             for number, part in enumerate(self.parts):
                 own = [row for key, row in rows if _part_of(key) == number]
@@ -79,7 +83,15 @@ class Fleet:
             name, kind, full, nullable, collation = ((value or b"").decode() for value in row)
             columns.append(
                 Column(
-                    name, kind, full, "unsigned" in full, nullable == "YES", collation or None, None, False, False
+                    name,
+                    kind,
+                    full,
+                    "unsigned" in full,
+                    nullable == "YES",
+                    collation or None,
+                    None,
+                    False,
+                    False,
                 )
             )
         key = KEYS.get(table)
