@@ -17,7 +17,7 @@ MORE_RESULTS = int(Status.MORE_RESULTS_EXISTS)
 class Answers:
     """The `send_…` part of `handler.Client`, over `write` and `finish`."""
 
-    __slots__ = ("sequence",)
+    __slots__ = ()
 
     sequence: int
 

@@ -16,20 +16,20 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
-from proxy.errors import HandshakeError, MalformedPacket, PacketTooLarge, ProxyError, UnknownCommand
+from proxy.errors import MalformedPacket, ProxyError, UnknownCommand
 from proxy.executor.client_errors import client_error
 from proxy.server.answers import Answers
+from proxy.server.client_socket import ClientSocket
 from proxy.server.commands import COMMANDS, UNANSWERED
 from proxy.server.connection_phase import ConnectionPhase, PhaseState
-from proxy.server.handler import Pending, Session
+from proxy.server.handler import Session
 from proxy.wire.capabilities import Capability
 from proxy.wire.commands import Command
 from proxy.wire.packets import HEADER_BYTES, MAX_PAYLOAD_BYTES, PacketReader, frame, frame_all
 from proxy.wire.responses import ErrPacket, make_err
-from proxy.wire.tls import TlsChannel
 
 if TYPE_CHECKING:
     from proxy.server.listener import Listener
@@ -38,7 +38,6 @@ LOGIN_PACKET_BYTES = 64 * 1024
 """A client that has not logged in may not send more."""
 QUEUE_BYTES = 256 * 1024
 """How much of later commands is read while one runs."""
-WRITE_HIGH_WATER_BYTES = 512 * 1024
 LINGER_S = 1.0
 
 COM_QUERY = int(Command.COM_QUERY)
@@ -65,7 +64,7 @@ _IDLE, _ANSWERING, _TASK, _TASK_ANSWERED = Turn
 """Looked up here once: every command does."""
 
 
-class FrontConnection(Answers, asyncio.Protocol):
+class FrontConnection(Answers, ClientSocket):
     __slots__ = (
         "_connection_id",
         "_login",
@@ -76,19 +75,17 @@ class FrontConnection(Answers, asyncio.Protocol):
         "_session",
         "_session_closing",
         "_stopping",
-        "_tls",
-        "_transport",
-        "_writable",
-        "_write_paused",
         "address",
         "idle_rounds",
         "listener",
         "multi_statements",
         "phase",
+        "sequence",
         "turn",
     )
 
     def __init__(self, listener: Listener, connection_id: int) -> None:
+        super().__init__(listener.loop)
         self.listener = listener
         self._connection_id = connection_id
         self.phase = Phase.LOGIN
@@ -102,13 +99,9 @@ class FrontConnection(Answers, asyncio.Protocol):
         self._login_timer: asyncio.TimerHandle | None = None
         self._session: Session | None = None
         self._session_closing = False
-        self._tls: TlsChannel | None = None
         self._pumping = False
         self._paused_reading = False
         self._stopping = False
-        self._write_paused = False
-        self._writable: asyncio.Future[None] | None = None
-        self._transport: asyncio.Transport
 
     # ---------------------------------------------------------------- Client
 
@@ -124,11 +117,7 @@ class FrontConnection(Answers, asyncio.Protocol):
         phase = self.phase
         if phase is _LINGERING or phase is _CLOSED:
             return
-        if self._tls is None:
-            self._transport.write(packets)
-        else:
-            self._tls.write(packets)
-            self._transport.write(self._tls.take_output())
+        self.send(packets)
 
     def finish(self, packets: bytes | bytearray = b"") -> None:
         if packets:
@@ -140,14 +129,7 @@ class FrontConnection(Answers, asyncio.Protocol):
             self.turn = _TASK_ANSWERED
 
     async def drain(self) -> None:
-        if not self._write_paused or self.closed:
-            return
-        if self._writable is None or self._writable.done():
-            self._writable = self.listener.loop.create_future()
-        try:
-            async with asyncio.timeout(self.listener.settings.write_timeout_s):
-                await asyncio.shield(self._writable)
-        except TimeoutError:
+        if not await self.wait_writable(self.listener.settings.write_timeout_s):
             self.kill()
 
     def send_error(self, errno: int, sqlstate: str, message: str) -> None:
@@ -159,57 +141,32 @@ class FrontConnection(Answers, asyncio.Protocol):
 
     def kill(self) -> None:
         if self.phase is not Phase.CLOSED:
-            self._transport.abort()
-            self._closed()
+            self.abort()
+            self.ended()
 
     # ---------------------------------------------------------------- the socket
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
-        self.address, secure = self.listener.tune(self._transport)
+    def opened(self, transport: asyncio.Transport) -> None:
+        self.address, secure = self.listener.tune(transport)
         refusal = self.listener.admit(self)
         if refusal is not None:
             self._last_words(_packet(refusal))
             return
-        timeout_s = self.listener.settings.handshake_timeout_s
-        self._login_timer = self.listener.loop.call_later(timeout_s, self._login_too_slow)
+        self._limit_login()
         self._login = ConnectionPhase(self.listener.identity, address=self.address, secure=secure)
         self.write(frame(self._login.greeting(self._connection_id)))
         self._reader.expected = 1
 
-    def data_received(self, data: bytes) -> None:
-        if self._tls is not None:
-            self._encrypted(self._tls, data)
-        else:
-            self._received(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._closed()
-
-    def pause_writing(self) -> None:
-        self._write_paused = True
-
-    def resume_writing(self) -> None:
-        self._write_paused = False
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
+    def writable_again(self) -> None:
         self._pump()
 
-    def _encrypted(self, tls: TlsChannel, data: bytes) -> None:
-        try:
-            plain = tls.feed(data)
-        except HandshakeError:
-            self.kill()
-            return
-        output = tls.take_output()
-        if output:
-            self._transport.write(output)
-        if plain:
-            self._received(plain)
+    def ended(self) -> None:
+        if not self.closed:
+            self._over(Phase.CLOSED)
+        self.phase = Phase.CLOSED
 
-    def _received(self, data: bytes) -> None:
-        if self.turn is _IDLE and not self._reader.buffer and not self._write_paused:
+    def received(self, data: bytes) -> None:
+        if self.turn is _IDLE and not self._reader.buffer and not self.write_paused:
             size = len(data) - HEADER_BYTES
             if (
                 size > 0
@@ -235,7 +192,7 @@ class FrontConnection(Answers, asyncio.Protocol):
             return
         self._pumping = True
         try:
-            while self.turn is _IDLE and not self._write_paused and self.phase in _READING:
+            while self.turn is _IDLE and not self.write_paused and self.phase in _READING:
                 packet = self._reader.next_packet()
                 if packet is None:
                     break
@@ -244,7 +201,7 @@ class FrontConnection(Answers, asyncio.Protocol):
                     self._begin(packet.payload)
                 else:
                     self._login_packet(packet.payload)
-        except (MalformedPacket, PacketTooLarge, HandshakeError) as error:
+        except ProxyError as error:
             self.sequence = self._reader.expected + 1 & 0xFF
             self._last_words(_packet(error))
         finally:
@@ -253,14 +210,11 @@ class FrontConnection(Answers, asyncio.Protocol):
 
     def _balance_reading(self) -> None:
         """While a command runs only so much of the next ones is read."""
-        held_up = self.turn is not _IDLE or self._write_paused
+        held_up = self.turn is not _IDLE or self.write_paused
         full = held_up and len(self._reader.buffer) > QUEUE_BYTES
         if full != self._paused_reading and self.phase in _READING:
             self._paused_reading = full
-            if full:
-                self._transport.pause_reading()
-            else:
-                self._transport.resume_reading()
+            self.hold_reading(full)
 
     # ---------------------------------------------------------------- login
 
@@ -283,33 +237,47 @@ class FrontConnection(Answers, asyncio.Protocol):
             self._logged_in(login)
 
     def _start_tls(self, login: ConnectionPhase) -> None:
-        context = self.listener.tls
-        assert context is not None
+        assert self.listener.tls is not None
         login.tls_established()
-        self._tls = TlsChannel(context, server_side=True)
-        rest = self._reader.take_rest()
-        if rest:
-            self.listener.loop.call_soon(self._encrypted, self._tls, rest)
+        self.start_tls(self.listener.tls, self._reader.take_rest())
 
     def _logged_in(self, phase: ConnectionPhase) -> None:
         login = phase.login
         assert login is not None
-        if self._login_timer is not None:
-            self._login_timer.cancel()
-            self._login_timer = None
+        self._stop_login_timer()
         self.multi_statements = bool(login.capabilities & Capability.MULTI_STATEMENTS)
         self._reader.max_bytes = self.listener.settings.max_packet_bytes
         self._reader.expected = 0
-        if self._session is None:
-            self._session = self.listener.session_factory(self, login)
-            self._run(self._session.on_login)
-        else:
-            session = self._session
-            self._run(lambda: session.on_change_user(login))
+        self.turn = _ANSWERING
+        try:
+            if self._session is None:
+                self._session = self.listener.session_factory(self, login)
+                pending = self._session.on_login()
+            else:
+                pending = self._session.on_change_user(login)
+        except Exception as error:
+            self._report(error)
+            return
+        if pending is not None:
+            self._spawn(pending)
 
-    def _login_too_slow(self) -> None:
-        if self.phase is Phase.LOGIN:
-            self.kill()
+    def _change_user(self, payload: bytes) -> None:
+        assert self._login is not None
+        self.phase = Phase.LOGIN
+        self._limit_login()
+        try:
+            self._login_step(self._login, self._login.change_user(payload))
+        except ProxyError as error:
+            self._last_words(_packet(error))
+
+    def _limit_login(self) -> None:
+        timeout_s = self.listener.settings.handshake_timeout_s
+        self._login_timer = self.loop.call_later(timeout_s, self.kill)
+
+    def _stop_login_timer(self) -> None:
+        if self._login_timer is not None:
+            self._login_timer.cancel()
+            self._login_timer = None
 
     # ---------------------------------------------------------------- commands
 
@@ -330,8 +298,8 @@ class FrontConnection(Answers, asyncio.Protocol):
     def _begin(self, payload: bytes) -> None:
         command = payload[0] if payload else -1
         if command == COM_QUIT:
-            self._transport.close()
-            self._closed()
+            self.close()
+            self.ended()
             return
         if command == COM_CHANGE_USER:
             self._change_user(payload)
@@ -355,27 +323,6 @@ class FrontConnection(Answers, asyncio.Protocol):
             return
         if pending is not None:
             self._spawn(pending)
-
-    def _run(self, start: Callable[[], Pending]) -> None:
-        """A command that is no packet of its own: the login."""
-        self.turn = _ANSWERING
-        try:
-            pending = start()
-        except Exception as error:
-            self._report(error)
-            return
-        if pending is not None:
-            self._spawn(pending)
-
-    def _change_user(self, payload: bytes) -> None:
-        assert self._login is not None
-        self.phase = Phase.LOGIN
-        timeout_s = self.listener.settings.handshake_timeout_s
-        self._login_timer = self.listener.loop.call_later(timeout_s, self._login_too_slow)
-        try:
-            self._login_step(self._login, self._login.change_user(payload))
-        except ProxyError as error:
-            self._last_words(_packet(error))
 
     def _spawn(self, pending: Coroutine[Any, Any, None]) -> None:
         if self.turn is _ANSWERING:
@@ -435,26 +382,13 @@ class FrontConnection(Answers, asyncio.Protocol):
         self.write(frame(make_err(error, greeted=self._login is not None), self.sequence))
         self._over(Phase.LINGERING)
         self._reader.take_rest()
-        if self._tls is None and self._transport.can_write_eof():
-            self._transport.write_eof()
-            self.listener.loop.call_later(LINGER_S, self._transport.close)
-        else:
-            self._transport.close()
-
-    def _closed(self) -> None:
-        """The socket has ended, from whatever side. Idempotent."""
-        if not self.closed:
-            self._over(Phase.CLOSED)
-        self.phase = Phase.CLOSED
+        self.linger(LINGER_S)
 
     def _over(self, phase: Phase) -> None:
         """No further command: let go of the session as soon as the one in hand is over."""
         self.phase = phase
-        if self._login_timer is not None:
-            self._login_timer.cancel()
-            self._login_timer = None
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
+        self._stop_login_timer()
+        self.give_up_writing()
         if self._session is not None:
             self._session.on_disconnect()
         if self.turn is _IDLE:
