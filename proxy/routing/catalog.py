@@ -58,13 +58,17 @@ class Catalog:
     _codecs: Mapping[TableId, KeyCodec] = field(init=False, repr=False)
     _alone: Mapping[ShardName, tuple[ShardName, ...]] = field(init=False, repr=False)
     """Each shard as a tuple of itself, so that routing makes none."""
+    _of_slot: tuple[tuple[ShardName, ...], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         tables = {(table.schema, table.name): table for table in self.contents.tables}
         codecs = {key: self.codec(table) for key, table in tables.items() if table.kind is TableKind.SHARDED}
         object.__setattr__(self, "_tables", tables)
         object.__setattr__(self, "_codecs", codecs)
-        object.__setattr__(self, "_alone", {shard: (shard,) for shard in self.contents.slots.shards})
+        alone = {shard: (shard,) for shard in self.contents.slots.shards}
+        object.__setattr__(self, "_alone", alone)
+        of_slot = tuple(alone[shard] for shard in self.contents.slots.shard_of_slot)
+        object.__setattr__(self, "_of_slot", of_slot)
 
     @property
     def version(self) -> int:
@@ -135,7 +139,10 @@ class Catalog:
         codec = self._codecs.get(_id(table))
         if codec is None:
             return self.shards_of(table)
-        canonical = self._remembered(codec.lookup(value))
+        canonical = codec.lookup(value)
+        if type(canonical) is bytes:
+            return self._of_slot[slot_of(canonical)]
+        canonical = self._remembered(canonical)
         return None if isinstance(canonical, WeightQuestion) else self._found(canonical)
 
     async def lookup(self, table: Table, value: KeyValue) -> tuple[ShardName, ...]:
@@ -181,7 +188,7 @@ class Catalog:
 
     def _found(self, canonical: bytes | Verdict) -> tuple[ShardName, ...]:
         if isinstance(canonical, bytes):
-            return self._alone[self.slots.shard_of_slot[slot_of(canonical)]]
+            return self._of_slot[slot_of(canonical)]
         return self.all_shards if canonical is Verdict.UNKNOWN else self.all_shards[:1]
 
 

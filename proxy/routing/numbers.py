@@ -37,11 +37,13 @@ _ARITHMETIC: Final = Context(prec=300)
 
 @dataclass(frozen=True, slots=True)
 class NumberCodec:
-    """An integer or DECIMAL column."""
+    """An integer or DECIMAL column. `lowest` and `highest` are the whole numbers that it stores."""
 
     column: str
     minimum: Decimal
     maximum: Decimal
+    lowest: int
+    highest: int
     scale: int
     integer: bool
     precision: int
@@ -51,12 +53,13 @@ class NumberCodec:
         """The codec of a column type, None when it is neither an integer nor a DECIMAL."""
         if (bits := _INTEGER_BITS.get(type_name)) is not None:
             low, high = (0, 2**bits - 1) if unsigned else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-            return cls(column, Decimal(low), Decimal(high), 0, True, len(str(high)))
+            return cls(column, Decimal(low), Decimal(high), low, high, 0, True, len(str(high)))
         if type_name == "decimal" and (match := _DECIMAL_TYPE.match(column_type.lower())) is not None:
             precision, scale = int(match[1]), int(match[2])
             high_decimal = Decimal((0, (9,) * precision, -scale))
             low_decimal = Decimal(0) if unsigned else high_decimal.copy_negate()
-            return cls(column, low_decimal, high_decimal, scale, False, precision)
+            whole = (int(low_decimal), int(high_decimal))
+            return cls(column, low_decimal, high_decimal, *whole, scale, False, precision)
         return None
 
     @property
@@ -66,19 +69,23 @@ class NumberCodec:
     def lookup(self, value: KeyValue) -> Canonical:
         """The canonical form of a value that the column is compared with."""
         if isinstance(value, int):
-            return b"%d" % value if self.minimum <= value <= self.maximum else Verdict.UNKNOWN
+            return b"%d" % value if self.lowest <= value <= self.highest else Verdict.UNKNOWN
         if value is None:
             return Verdict.NO_ROW
         if isinstance(value, Decimal):
             return self._exact(value)
         if isinstance(value, float):
             return self._as_double(Decimal(repr(value)))
+        if self.integer and isinstance(value, str) and len(value) <= _EXACT_DIGITS and _is_whole(value):
+            return self.lookup(int(value))
         if isinstance(value, str) and _PLAIN.fullmatch(value.strip(_BLANKS)):
             return self._as_double(Decimal(value.strip(_BLANKS)))
         return Verdict.UNKNOWN
 
     def insert(self, value: KeyValue, strict: bool) -> Canonical:
         """The canonical form of what the column stores when it is given `value`. Raises NotSupported."""
+        if isinstance(value, int) and self.lowest <= value <= self.highest:
+            return b"%d" % value
         if value is None:
             return Verdict.NO_ROW
         stored = self._rounded(value)
@@ -123,6 +130,10 @@ class NumberCodec:
         if len(value.as_tuple().digits) > _MAX_DIGITS or abs(value.adjusted()) > _MAX_EXPONENT:
             return None
         return value.quantize(Decimal((0, (1,), -self.scale)), rounding=rounding, context=_ARITHMETIC)
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _negative(value: KeyValue) -> bool:
