@@ -69,6 +69,10 @@ def _targets(node: Update | Delete, block: Block) -> list[Source]:
 
 def _assigned(assignment: Assignment, block: Block) -> Source:
     resolved = block.resolve(assignment.column)
+    if resolved is None and any(not source.columns for source in block.sources):
+        raise NotSupported(
+            f"the assignment to {assignment.column.name} beside a derived table (name its table)"
+        )
     if resolved is None:
         raise UnknownColumn(".".join(assignment.column.parts), "SET")
     source, name = resolved

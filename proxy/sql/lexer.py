@@ -137,8 +137,8 @@ def tokenize(sql: str) -> Tokens:
         if group == "word":
             tokens.append(Token(Kind.WORD, text, text.upper(), start, end, -1))
         elif group == "operator":
-            if text == "-" and sql.startswith("--", start) and _opens_comment(sql, start):
-                raise SyntaxProblem(sql, start)
+            if text == "/" and sql.startswith("*", end):
+                raise SyntaxProblem(sql, start)  # A comment that does not end.
             tokens.append(Token(Kind.OPERATOR, text, text, start, end, -1))
         elif group in ("number", "string", "bits"):
             tokens.append(Token(_LITERAL_KINDS[group], text, "", start, end, len(literals)))
@@ -149,6 +149,8 @@ def tokenize(sql: str) -> Tokens:
             tokens.append(Token(Kind.PARAMETER, text, "", start, end, parameters))
             parameters += 1
         elif group == "comment":
+            if text.startswith("/*+") and "SET_VAR" in text.upper():
+                raise NotSupported("the optimizer hint SET_VAR")
             comments.append(text)
         elif group == "executable":
             _check_executable(text, in_executable)
@@ -166,11 +168,6 @@ def tokenize(sql: str) -> Tokens:
 
 
 _LITERAL_KINDS = {"number": Kind.NUMBER, "string": Kind.STRING, "bits": Kind.BITS}
-
-
-def _opens_comment(sql: str, start: int) -> bool:
-    following = sql[start + 2 : start + 3]
-    return not following or following.isspace()
 
 
 def _check_executable(text: str, nested: bool) -> None:

@@ -362,6 +362,8 @@ class QueryParser(CallParser):
             self.skip_parentheses()
         if self.at_sequence("FOR", "SYSTEM_TIME"):
             self.refuse("FOR SYSTEM_TIME")
+        if self.at_sequence("AS", "OF") and self.peek(2).upper in ("TIMESTAMP", "SYSTEM"):
+            self.refuse("AS OF TIMESTAMP")
         alias = self.name() if self.accept("AS") or (self.at_name() and not self._after_table()) else None
         while self.at("USE", "FORCE", "IGNORE") and self.peek().upper in ("INDEX", "KEY"):
             self.advance()

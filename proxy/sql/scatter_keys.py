@@ -30,7 +30,9 @@ _BY_VALUE = frozenset(
 ORDERED_BY_VALUE = _BY_VALUE | _BINARY | {"float"}
 _KNOWN = _STRINGS | _BINARY | _BY_VALUE | frozenset(_NUMBERED)
 
-_NUMBER_OPERATORS = frozenset(("+", "-", "*", "/", "%", "DIV", "MOD", "UNARY -", "AND", "OR", "NOT", "=", "<", ">"))
+_NUMBER_OPERATORS = frozenset(
+    ("+", "-", "*", "/", "%", "DIV", "MOD", "UNARY -", "AND", "OR", "NOT", "=", "<", ">")
+)
 _NUMBER_FUNCTIONS = frozenset(
     "COUNT SUM AVG BIT_AND BIT_OR BIT_XOR YEAR MONTH DAY HOUR MINUTE SECOND QUARTER WEEK LENGTH CHAR_LENGTH ABS FLOOR "
     "CEIL CEILING ROUND SIGN DATEDIFF DAYOFWEEK DAYOFYEAR TO_DAYS STD STDDEV VARIANCE".split()

@@ -36,7 +36,7 @@ class SetParser(CallParser):
 
     def plan(self) -> SetPlan:
         self.expect("SET")
-        if self.at(*_REFUSED) and self.peek().upper not in ("=", ":="):
+        if self.at(*_REFUSED) and (self.at("PASSWORD") or self.peek().upper not in ("=", ":=")):
             self.refuse(f"SET {self.token.upper}")
         items: list[SetItem] = [self._first()]
         while self.accept(","):

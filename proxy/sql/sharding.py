@@ -340,7 +340,11 @@ def _decide_sharded(sharding: Sharding, classes: list[list[Source]]) -> Routing:
         at_top = outermost.block.kind == "top" and outermost.block.parent is None
         if pins[0] is not None:
             return Routing(pins[0], at_top and not sharding.duplicating, refusal)
-        if at_top and not sharding.duplicating:
+        if sharding.duplicating:
+            raise NotSupported(
+                f"an outer join that keeps rows without a match in {_names(classes)}, over several shards"
+            )
+        if at_top:
             return Routing(AllShards(), True, refusal)
         raise NotSupported(refusal)
     members = tuple(pin for pin in pins if pin is not None)
@@ -350,11 +354,12 @@ def _decide_sharded(sharding: Sharding, classes: list[list[Source]]) -> Routing:
 
 
 def _refusal(classes: list[list[Source]]) -> str:
-    names = sorted(
-        {source.table.name for members in classes for source in members if source.table is not None}
-    )
-    if len(names) == 1 and len(classes) == 1:
-        return f"this statement over several shards of {names[0]} (give the shard key)"
-    return (
-        f"a join, subquery or UNION over several shards of {', '.join(names)} that is not on their shard keys"
-    )
+    names = _names(classes)
+    if len(classes) == 1:
+        return f"this statement over several shards of {names} (give the shard key)"
+    return f"a join, subquery or UNION over several shards of {names} that is not on their shard keys"
+
+
+def _names(classes: list[list[Source]]) -> str:
+    found = {source.table.name for members in classes for source in members if source.table is not None}
+    return ", ".join(sorted(found))

@@ -123,7 +123,6 @@ class TableName:
     name: str
     alias: str | None
     partition: bool = False
-    unquoted_dual: bool = False
 
 
 @dataclass(slots=True)

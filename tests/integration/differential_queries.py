@@ -166,7 +166,8 @@ SORTED = (
     "SELECT flag + 0, COUNT(*) FROM people GROUP BY flag + 0 ORDER BY 1",
     "SELECT age, COUNT(*) c FROM people GROUP BY age HAVING c > 6 ORDER BY age",
     "SELECT age, SUM(money) FROM people GROUP BY age HAVING SUM(money) > 0.5 AND age < 5 ORDER BY age",
-    "SELECT country, AVG(age) a FROM people GROUP BY country HAVING AVG(age) >= 1.5 AND COUNT(*) <> 3 ORDER BY a, country",
+    "SELECT country, AVG(age) a FROM people GROUP BY country HAVING AVG(age) >= 1.5 AND COUNT(*) <> 3 "
+    "ORDER BY a, country",
     "SELECT country FROM people GROUP BY country HAVING MAX(age) IS NOT NULL ORDER BY SUM(money), country",
     "SELECT DISTINCT COUNT(*) c FROM people GROUP BY age ORDER BY c",
     "SELECT MIN(id), MAX(note), MIN(note) FROM people GROUP BY code, age ORDER BY 2 DESC, 3, MIN(id)",

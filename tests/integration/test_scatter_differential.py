@@ -1,4 +1,4 @@
-"""Scatter-gather against one server: the plan's texts run on three shards, and the merge must give what one table gives.
+"""Scatter-gather against one server: the plan's texts run on three shards, the merge must give what one table gives.
 
 No proxy in between: planner and merge alone, on the answers of real servers, down to names, types and digits.
 """
