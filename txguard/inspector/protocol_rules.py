@@ -101,7 +101,7 @@ async def check_protocol(addresses: Sequence[ShardAddress], limits: Limits) -> t
         horizon = horizon_at(
             time.time_ns() // 1_000_000,
             max(newest.values(), default=Timestamp(0)),
-            int((limits.retention_s - limits.retention_margin_s) * 1000),
+            max(0, int((limits.retention_s - limits.retention_margin_s) * 1000)),
         )
         return (
             await _check_locks(shards, limits),
@@ -113,7 +113,10 @@ async def check_protocol(addresses: Sequence[ShardAddress], limits: Limits) -> t
 
 
 async def _check_locks(shards: Shards, limits: Limits) -> Finding:
-    """The suspects are locks: one on one shard that is there at every look has been left."""
+    """The suspects are locks: one on one shard that is there at every look has been left.
+
+    Nobody can decide a transaction while a participant is away, so such locks are not suspected.
+    """
 
     async def look(_: object) -> dict[tuple[ShardName, Timestamp], str]:
         answers = await shards.ask(lambda reader: reader.locks_older_than(limits.lock_age_s))
@@ -121,6 +124,7 @@ async def _check_locks(shards: Shards, limits: Limits) -> Finding:
             (shard, lock.start_ts): f"{shard}: transaction {lock.start_ts} for {lock.age_s:.1f} s"
             for shard, locks in answers.items()
             for lock in locks
+            if shards.lost.keys().isdisjoint(lock.participants)
         }
 
     started = time.monotonic()

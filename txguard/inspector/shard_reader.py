@@ -43,6 +43,7 @@ class Lock:
     """A row of `_txguard.txn_lock`."""
 
     start_ts: Timestamp
+    participants: tuple[ShardName, ...]
     age_s: float
 
 
@@ -65,9 +66,12 @@ class ShardReader:
         """By the shard's own clock, which also wrote `created_at`."""
         age = "TIMESTAMPDIFF(MICROSECOND, created_at, NOW(3))"
         [answer] = await self._run(
-            f"SELECT start_ts, {age} / 1000000 FROM _txguard.txn_lock WHERE {age} > {int(age_s * 1e6)} ORDER BY 1"
+            f"SELECT start_ts, participants, {age} / 1000000 FROM _txguard.txn_lock WHERE {age} > {int(age_s * 1e6)} ORDER BY 1"
         )
-        return [Lock(Timestamp(_integer(row[0])), float(_text(row[1]))) for row in answer.rows]
+        return [
+            Lock(Timestamp(_integer(start_ts)), parse_participants(participants), float(_text(age_s)))
+            for start_ts, participants, age_s in answer.rows
+        ]
 
     async def newest_commit_ts(self) -> Timestamp:
         [answer] = await self._run("SELECT COALESCE(MAX(commit_ts), 0) FROM _txguard.txn")
