@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from proxy.server.client_socket import ClientSocket
 from proxy.server.handler import AUTOCOMMIT
 from proxy.wire.capabilities import Status
 from proxy.wire.columns import ColumnDefinition
@@ -14,10 +15,10 @@ from proxy.wire.resultsets import make_resultset
 MORE_RESULTS = int(Status.MORE_RESULTS_EXISTS)
 
 
-class Answers:
+class Answers(ClientSocket):
     """The `send_…` part of `handler.Client`, over `write` and `finish`."""
 
-    __slots__ = ()
+    __slots__ = ("sequence",)
 
     sequence: int
 

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 from proxy.errors import MalformedPacket, ProxyError, UnknownCommand
 from proxy.executor.client_errors import client_error
 from proxy.server.answers import Answers
-from proxy.server.client_socket import ClientSocket
 from proxy.server.commands import COMMANDS, UNANSWERED
 from proxy.server.connection_phase import ConnectionPhase, PhaseState
 from proxy.server.handler import Session
@@ -64,7 +63,7 @@ _IDLE, _ANSWERING, _TASK, _TASK_ANSWERED = Turn
 """Looked up here once: every command does."""
 
 
-class FrontConnection(Answers, ClientSocket):
+class FrontConnection(Answers):
     __slots__ = (
         "_connection_id",
         "_login",
@@ -80,7 +79,6 @@ class FrontConnection(Answers, ClientSocket):
         "listener",
         "multi_statements",
         "phase",
-        "sequence",
         "turn",
     )
 
