@@ -65,8 +65,9 @@ class ShardReader:
     async def locks_older_than(self, age_s: float) -> list[Lock]:
         """By the shard's own clock, which also wrote `created_at`."""
         age = "TIMESTAMPDIFF(MICROSECOND, created_at, NOW(3))"
+        columns = f"start_ts, participants, {age} / 1000000"
         [answer] = await self._run(
-            f"SELECT start_ts, participants, {age} / 1000000 FROM _txguard.txn_lock WHERE {age} > {int(age_s * 1e6)} ORDER BY 1"
+            f"SELECT {columns} FROM _txguard.txn_lock WHERE {age} > {int(age_s * 1e6)} ORDER BY start_ts"
         )
         return [
             Lock(Timestamp(_integer(start_ts)), parse_participants(participants), float(_text(age_s)))
