@@ -13,7 +13,7 @@ from decimal import Decimal
 from proxy.backend.reply import RelayReply
 from proxy.backend.statements import Statement, TextStatement
 from proxy.errors import NotSupported
-from proxy.executor.answers import Answer, figures_of
+from proxy.executor.answers import Answer, Row, figures_of
 from proxy.executor.execution import Execution
 from proxy.executor.figures import Figures, insert_info, summed
 from proxy.executor.routes import Shards
@@ -71,8 +71,8 @@ class Insert:
                 for index, row in enumerate(self.plan.rows):
                     shard = await self._shard_of(row, self._generated[index])
                     self._rows_of.setdefault(shard, []).append(index)
-        if self._split and self.plan.returns_rows:
-            raise NotSupported("INSERT … RETURNING of rows on several shards")
+        if self._split and self.plan.returns_rows and self.plan.ignore:
+            raise NotSupported("INSERT IGNORE … RETURNING of rows on several shards")
 
     async def _generate(self) -> None:
         plan, execution = self.plan, self.execution
@@ -128,9 +128,19 @@ class Insert:
 
     async def answer(self, replies: list[RelayReply], answer: Answer) -> None:
         if replies[0].has_rows:
-            await answer.relay(replies[0], native=self.native)
+            if self._split:
+                answer.rows(replies[0].columns(), self._returned(replies))
+            else:
+                await answer.relay(replies[0], native=self.native)
             return
         answer.ok(self._figures([figures_of(reply) for reply in replies]))
+
+    def _returned(self, replies: list[RelayReply]) -> list[Row]:
+        """RETURNING: a shard gives one row for each of its VALUES, in their order; here in the statement's."""
+        returned: dict[int, Row] = {}
+        for indexes, reply in zip(self._rows_of.values(), replies, strict=True):
+            returned.update(zip(indexes, reply.rows(), strict=True))
+        return [returned[index] for index in sorted(returned)]
 
     def _figures(self, parts: list[Figures]) -> Figures:
         if self.plan.replicated:

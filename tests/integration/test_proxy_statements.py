@@ -134,6 +134,17 @@ def test_insert_on_duplicate_key_and_replace(client: Connection[Any]) -> None:
     assert change(client, "INSERT IGNORE INTO account VALUES (5, 'i', 0), (901, 'i', 0)")[0] == 1
 
 
+@pytest.mark.mariadb_only
+def test_a_split_insert_returns_its_rows_in_order(client: Connection[Any]) -> None:
+    run(client, "CREATE TABLE item (id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(10))")
+    values = ", ".join(f"('n{n}')" for n in range(20))
+    returned = run(client, f"INSERT INTO item (name) VALUES {values} RETURNING id, name")
+    assert returned == tuple((n + 1, f"n{n}") for n in range(20))
+    with pytest.raises(pymysql.err.NotSupportedError):
+        run(client, f"INSERT IGNORE INTO item (name) VALUES {values} RETURNING id")
+    assert run(client, "SELECT COUNT(*) FROM item") == ((20,),)
+
+
 def test_reference_tables_are_on_every_shard_and_counted_once(
     proxy_cluster: Cluster, client: Connection[Any], database: str
 ) -> None:

@@ -1,0 +1,162 @@
+"""A shard that dies and comes back, a proxy that is stopped, started without a shard, or killed: what clients see."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pymysql
+import pytest
+from pymysql.connections import Connection
+
+from tests.integration.conftest import Cluster, StartCluster
+
+ROWS = 30
+
+
+def run(connection: Connection[Any], sql: str) -> tuple[tuple[Any, ...], ...]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return tuple(cursor.fetchall())
+
+
+def errno(connection: Connection[Any], sql: str) -> int:
+    with pytest.raises(pymysql.err.MySQLError) as caught:
+        run(connection, sql)
+    return int(caught.value.args[0])
+
+
+def fill(connection: Connection[Any]) -> None:
+    run(connection, "CREATE DATABASE bank")
+    run(connection, "USE bank")
+    run(connection, "CREATE TABLE account (id INT PRIMARY KEY, balance INT NOT NULL)")
+    run(connection, "INSERT INTO account VALUES " + ", ".join(f"({n}, 10)" for n in range(ROWS)))
+
+
+def rows_by_shard(cluster: Cluster) -> list[list[int]]:
+    placed = []
+    for number in range(len(cluster.servers)):
+        with cluster.connect_shard(number, "bank") as shard:
+            placed.append([row[0] for row in run(shard, "SELECT id FROM account ORDER BY id")])
+    return placed
+
+
+async def until(connection: Connection[Any], sql: str, expected: object, timeout_s: float = 20.0) -> None:
+    """Ask until the answer is as expected; errors are passed over meanwhile."""
+    deadline = time.monotonic() + timeout_s
+    answer: object = None
+    while time.monotonic() < deadline:
+        try:
+            answer = run(connection, sql)
+        except pymysql.err.MySQLError as error:
+            answer = error
+        if answer == expected:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{sql}: {answer!r} instead of {expected!r}")
+
+
+async def test_a_shard_that_dies_and_returns(own_cluster: StartCluster) -> None:
+    cluster = await own_cluster()
+    with cluster.connect() as client, cluster.connect() as other:
+        fill(client)
+        run(other, "USE bank")
+        placed = rows_by_shard(cluster)
+        dead, alive = placed[2][0], placed[0][0]
+        run(client, "BEGIN")
+        run(client, f"UPDATE account SET balance = 0 WHERE id IN ({dead}, {alive})")
+        await cluster.servers[2].kill9()
+
+        # Outside a transaction: the other shards are served, this one says 9102 at once.
+        assert run(other, f"SELECT balance FROM account WHERE id = {placed[1][0]}") == ((10,),)
+        began = time.monotonic()
+        assert errno(other, f"SELECT balance FROM account WHERE id = {dead}") == 9102
+        assert errno(other, f"UPDATE account SET balance = 1 WHERE id = {dead}") == 9102
+        assert errno(other, "SELECT SUM(balance) FROM account") == 9102
+        assert time.monotonic() - began < 5
+        assert [row[2] for row in run(other, "SHOW TXGUARD SHARDS")] == ["up", "up", "down"]
+
+        # The transaction that used it is lost, says so until ROLLBACK, and leaves nothing behind.
+        assert errno(client, f"UPDATE account SET balance = 1 WHERE id = {dead}") == 9103
+        assert errno(client, f"SELECT balance FROM account WHERE id = {alive}") == 9103
+        assert errno(client, "COMMIT") == 9103
+        assert errno(client, "BEGIN") == 9103
+        run(client, "ROLLBACK")
+        assert run(client, f"SELECT balance FROM account WHERE id = {alive}") == ((10,),)
+        run(other, f"UPDATE account SET balance = 10 WHERE id = {alive}")
+
+        await cluster.servers[2].start()
+        await until(other, "SELECT SUM(balance) FROM account", ((10 * ROWS,),))
+        run(client, "UPDATE account SET balance = balance + 1")
+        assert run(other, "SELECT SUM(balance) FROM account") == ((11 * ROWS,),)
+        await until(client, "SHOW TXGUARD LOCKS", ())
+
+
+async def test_reads_survive_a_shard_s_restart_without_an_error(own_cluster: StartCluster) -> None:
+    """Its pooled connections are dead, but nothing was sent to the client yet: a read is made again."""
+    cluster = await own_cluster()
+    with cluster.connect() as client:
+        fill(client)
+        placed = rows_by_shard(cluster)
+        run(client, f"SELECT balance FROM account WHERE id = {placed[1][0]}")
+        await cluster.servers[1].kill9()
+        await cluster.servers[1].start()
+        await until(client, f"SELECT balance FROM account WHERE id = {placed[1][0]}", ((10,),), timeout_s=5)
+
+
+async def test_the_proxy_starts_while_a_shard_is_down(own_cluster: StartCluster) -> None:
+    cluster = await own_cluster()
+    with cluster.connect() as client:
+        fill(client)
+    placed = rows_by_shard(cluster)
+    await cluster.proxy.stop()
+    await cluster.servers[1].kill9()
+    await cluster.proxy.start()
+    with cluster.connect("bank") as client:
+        assert run(client, f"SELECT balance FROM account WHERE id = {placed[0][0]}") == ((10,),)
+        assert errno(client, f"SELECT balance FROM account WHERE id = {placed[1][0]}") == 9102
+        assert errno(client, "CREATE TABLE other (id INT PRIMARY KEY)") == 9102
+        await cluster.servers[1].start()
+        await until(client, "SELECT SUM(balance) FROM account", ((10 * ROWS,),))
+        run(client, "CREATE TABLE other (id INT PRIMARY KEY)")
+
+
+@pytest.mark.parametrize("how", ["kill", "stop"])
+async def test_a_proxy_that_ends_leaves_no_lock(own_cluster: StartCluster, how: str) -> None:
+    cluster = await own_cluster()
+    client = cluster.connect()
+    fill(client)
+    run(client, "BEGIN")
+    run(client, "UPDATE account SET balance = 0")
+    if how == "kill":
+        await cluster.proxy.kill9()
+    else:
+        await cluster.proxy.stop()
+    with pytest.raises(pymysql.err.MySQLError):
+        run(client, "COMMIT")
+    await cluster.proxy.start()
+    with cluster.connect("bank") as again:
+        assert run(again, "SELECT SUM(balance) FROM account") == ((10 * ROWS,),)
+        run(again, "UPDATE account SET balance = 1")
+        await until(again, "SHOW TXGUARD LOCKS", ())
+
+
+async def test_acknowledged_commits_survive_a_killed_proxy(own_cluster: StartCluster) -> None:
+    cluster = await own_cluster()
+    with cluster.connect() as client:
+        fill(client)
+        for number in range(10):
+            run(client, f"UPDATE account SET balance = {number}")
+    await cluster.proxy.kill9()
+    await cluster.proxy.start()
+    with cluster.connect("bank") as again:
+        assert run(again, "SELECT MIN(balance), MAX(balance) FROM account") == ((9, 9),)
+
+
+async def test_the_proxy_says_good_bye_to_idle_clients_when_it_stops(own_cluster: StartCluster) -> None:
+    cluster = await own_cluster(count=1)
+    client = cluster.connect()
+    await cluster.proxy.stop()
+    assert errno(client, "SELECT 1") in (1053, 2006, 2013)
+    assert not cluster.proxy.running
