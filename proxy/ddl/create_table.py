@@ -62,28 +62,32 @@ async def create_table(
     first = hint.home or catalog.slots.home_of_name(*table)
     if first not in catalog.all_shards:
         first = catalog.all_shards[0]  # place_table says what is wrong with the hint
-    await workshop.intend(Intent(IntentKind.CREATE_TABLE, (Target(*table, home=None),)))
+    intent = Intent(IntentKind.CREATE_TABLE, (Target(*table, home=None),))
+    await workshop.intend(intent)
     try:
         await _create(workshop, (first,), table, text, client)
         placement = await _place(workshop, first, table, hint, fallback)
         await _spread(workshop, first, placement.row, text, client)
         await _publish(workshop, first, placement.row)
     except Exception:
-        await _undo_quietly(workshop, table)
+        await _undo_quietly(workshop, intent)
         raise
     return placement.warnings
 
 
-async def _undo_quietly(workshop: Workshop, table: TableId) -> None:
+async def _undo_quietly(workshop: Workshop, intent: Intent) -> None:
     """The client is told why the table could not be created; what cannot be undone now is left to recovery."""
     try:
-        await undo_create(workshop, table)
+        if await workshop.stands(intent):
+            await undo_create(workshop, intent)
     except Exception as error:
-        log.warning("%s.%s could not be undone, the next statement tries again: %s", *table, error)
+        log.warning("%s could not be undone, the next statement tries again: %s", intent, error)
 
 
-async def undo_create(workshop: Workshop, table: TableId) -> None:
+async def undo_create(workshop: Workshop, intent: Intent) -> None:
     """Drop what there is of a table that did not come to be, and end the intent. Idempotent."""
+    [target] = intent.tables
+    table = target.id
 
     async def drop(shard: ShardName, connection: Connection) -> None:
         try:

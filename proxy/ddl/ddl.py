@@ -6,6 +6,7 @@ before (MySQL's implicit commit) and takes `store.current` anew afterwards.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,20 +40,36 @@ class Ddl:
         """`configured`: where the configuration wants tables to go, by (schema, name)."""
         self._workshop = workshop
         self._configured = configured or {}
+        self._unfinished = False
+        """The last statement failed and may have left an intent."""
 
     async def start(self) -> None:
         """Recover from a statement that a crash cut off; with a shard down this is left to the next statement."""
         try:
             async with self._workshop.exclusive() as left_behind:
                 await recover(self._workshop, left_behind)
+            self._unfinished = False
         except ShardDown as error:
             log.warning("not looking for a data definition statement that was cut off: %s", error)
+
+    async def watch(self, interval_s: float) -> None:
+        """For ever: complete what a statement of this process had to leave (open transactions held a table)."""
+        while True:
+            await asyncio.sleep(interval_s)
+            if self._unfinished:
+                try:
+                    await self.start()
+                except Exception as error:
+                    log.warning("a data definition statement is still unfinished: %s", error)
 
     async def run(self, plan: DdlPlan, client: Client) -> DdlResult:
         """Raises what MySQL would (ProxyError, ShardError), NotManageable, ShardDown when any shard is down."""
         async with self._workshop.exclusive() as left_behind:
             await recover(self._workshop, left_behind)
-            return await self._run(plan, client)
+            self._unfinished = True
+            result = await self._run(plan, client)
+            self._unfinished = False
+            return result
 
     async def adopt(self, schema: str, name: str) -> DdlResult:
         """Take an existing table into the catalog (`txguard adopt`)."""

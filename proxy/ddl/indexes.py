@@ -100,7 +100,8 @@ async def finish_drop_index(workshop: Workshop, intent: Intent) -> None:
 async def _undo_quietly(workshop: Workshop, intent: Intent) -> None:
     """The client is told why the index could not be made; what cannot be undone now is left to recovery."""
     try:
-        await undo_create_index(workshop, intent)
+        if await workshop.stands(intent):
+            await undo_create_index(workshop, intent)
     except Exception as error:
         log.warning("index %s could not be undone, the next statement tries again: %s", intent.index, error)
 

@@ -16,14 +16,8 @@ from proxy.ddl.workshop import Workshop
 log = logging.getLogger(__name__)
 
 
-async def _undo_create_table(workshop: Workshop, intent: Intent) -> None:
-    """The catalog's row and the end of the intent are one local transaction, so there is no row."""
-    [target] = intent.tables
-    await undo_create(workshop, target.id)
-
-
 _RECOVERY: Final[Mapping[IntentKind, Callable[[Workshop, Intent], Awaitable[None]]]] = {
-    IntentKind.CREATE_TABLE: _undo_create_table,
+    IntentKind.CREATE_TABLE: undo_create,
     IntentKind.DROP_TABLES: finish_drop,
     IntentKind.TRUNCATE_TABLE: finish_truncate,
     IntentKind.DROP_DATABASE: finish_drop_database,

@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 from proxy.ddl.errors import SystemDatabase
 from proxy.ddl.intents import DELETE_INTENT, Intent, put_intent, read_intent
 from proxy.routing.catalog import Catalog
+from proxy.routing.catalog_rows import WAIT_FOR_CHANGE
 from proxy.routing.catalog_store import UNREACHABLE, CatalogStore
 from proxy.routing.control import integer, is_system_schema
 from proxy.routing.sequences import Sequences
@@ -84,6 +85,18 @@ class Workshop:
     async def intend(self, intent: Intent) -> None:
         """Write the intent alone. A crash from here on is recovered from."""
         await self.run_at(self.store.authority, [put_intent(intent)])
+
+    async def stands(self, intent: Intent) -> bool:
+        """Whether the statement is still to be finished or undone: its last change has certainly not been made.
+
+        A change whose answer was lost may have been: it ends the intent, and is waited for here. Raises ShardDown.
+        """
+
+        async def look(_: ShardName, connection: Connection) -> Intent | None:
+            await connection.run([WAIT_FOR_CHANGE], self.timeout_s)
+            return await read_intent(connection, self.timeout_s)
+
+        return await self._on(self.store.authority, look) == intent
 
     async def forget_intent(self) -> None:
         await self.run_at(self.store.authority, [DELETE_INTENT])

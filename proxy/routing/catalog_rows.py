@@ -99,6 +99,15 @@ async def read_stored(connection: Connection, timeout_s: float | None) -> Stored
     )
 
 
+async def read_version(connection: Connection, timeout_s: float | None) -> int:
+    [answer] = await connection.run([_READ[1]], timeout_s)
+    return integer(answer.rows[0][0]) if answer.rows else 0
+
+
+WAIT_FOR_CHANGE: Final = f"SELECT `version` FROM {_VERSION} WHERE `id` = 1 FOR UPDATE"
+"""Answers when no change is half-way in: one whose connection was lost has ended then, in either way."""
+
+
 def _slot_range(row: Sequence[Value]) -> SlotRange:
     first, last, shard = row
     return SlotRange(integer(first), integer(last), ShardName(string(shard)))

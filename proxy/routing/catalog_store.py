@@ -27,6 +27,7 @@ from proxy.routing.catalog_rows import (
     TableRow,
     apply_changes,
     read_stored,
+    read_version,
     rewrite_statements,
 )
 from proxy.routing.collations import Collation
@@ -113,7 +114,7 @@ class CatalogStore:
             return await self.load()
         try:
             async with borrow(self.shards[self.authority], self._timeout_s) as connection:
-                version = (await read_stored(connection, self._timeout_s)).version
+                version = await read_version(connection, self._timeout_s)
         except UNREACHABLE:
             return current
         return current if version == current.version else await self.load()

@@ -44,6 +44,7 @@ class ServerWeights:
         self._timeout_s = timeout_s
         self._tables: dict[str, WeightTable] = {}
         self._canonical: OrderedDict[WeightQuestion, bytes] = OrderedDict()
+        self._answering: ShardName | None = None
         self._asked = 0
 
     @property
@@ -88,12 +89,13 @@ class ServerWeights:
         return canonical
 
     async def _ask(self, query: str) -> Rows:
-        """The answer of the first shard that gives one."""
-        for shard in self._shards.values():
+        """The answer of the first shard that gives one; the last that did is asked first."""
+        for name in sorted(self._shards, key=lambda name: name != self._answering):
             try:
-                async with borrow(shard, self._timeout_s) as connection:
+                async with borrow(self._shards[name], self._timeout_s) as connection:
                     [answer] = await connection.run([query], self._timeout_s)
-                    return answer
             except (ShardUnavailable, ConnectionLost):
                 continue
+            self._answering = name
+            return answer
         raise ShardDown("no shard can be reached to tell how a collation sorts a shard key's value")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 import pytest
@@ -18,7 +19,7 @@ from proxy.ddl.errors import (
 )
 from proxy.ddl.hints import Hint
 from proxy.errors import NoSuchTable, NotSupported, TableExists, UnknownDatabase
-from proxy.routing.catalog import TRUNCATING_TS
+from proxy.routing.catalog import TRUNCATING_TS, Catalog
 from proxy.routing.tables import TableKind
 from proxy.sql.plan import DdlKind
 from tests.integration.catalog_bench import Bench, open_bench, pristine
@@ -382,3 +383,44 @@ async def test_data_definition_needs_every_shard(bench: Bench, monkeypatch) -> N
         await bench.run(DdlKind.DROP_TABLE, "", "accounts")
     monkeypatch.undo()
     assert bench.catalog.table("shop", "accounts") is not None
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+async def test_a_create_whose_last_answer_was_lost_is_kept_if_it_was_made(
+    bench: Bench, monkeypatch, arrived: bool
+) -> None:
+    """The catalog's change either was made or was not; the table must be there exactly when it was."""
+    change = bench.store.change
+
+    async def lose(changes: Sequence[str]) -> Catalog:
+        if arrived:
+            await change(changes)
+        raise ShardDown("the connection broke")
+
+    monkeypatch.setattr(bench.store, "change", lose)
+    with pytest.raises(ShardDown):
+        await bench.create(ACCOUNTS)
+    monkeypatch.undo()
+    await bench.store.load()
+    for shard in bench.shards:
+        assert await bench.tables_on(shard) == ({"accounts"} if arrived else set())
+    assert (bench.catalog.table("shop", "accounts") is not None) is arrived
+
+
+async def test_what_open_transactions_held_up_is_completed_when_they_end(bench: Bench) -> None:
+    await bench.create(ACCOUNTS)
+    await bench.sql(
+        "s1", "SET @txg_start_ts = 7, @txg_floor = 1", "INSERT INTO shop.accounts (id) VALUES (1)"
+    )
+    async with next(iter(bench.shards.values())).connection() as reader:
+        await reader.run(["START TRANSACTION", "SELECT * FROM shop.accounts"], 5)
+        with pytest.raises(ShardError):
+            await bench.run(DdlKind.TRUNCATE_TABLE, "TRUNCATE accounts", "accounts")
+        assert bench.catalog.require("shop", "accounts").created_ts == TRUNCATING_TS
+        await reader.run(["ROLLBACK"], 5)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        watcher = group.create_task(bench.ddl.watch(0.05))
+        while bench.catalog.require("shop", "accounts").created_ts == TRUNCATING_TS:
+            await asyncio.sleep(0.05)
+        watcher.cancel()
+    assert await bench.sql("s1", "SELECT COUNT(*) FROM shop.accounts") == [(0,)]
