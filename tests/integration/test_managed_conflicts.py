@@ -338,7 +338,8 @@ async def test_too_many_dependencies_become_everything(accounts: Accounts) -> No
     await accounts.shard.run(
         "SET @txg_bypass = 1",
         f"INSERT INTO {accounts.table.source} (id, v, _txg_ts) "
-        "WITH RECURSIVE n AS (SELECT 100 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 1000) SELECT i, i, 5000000 + i FROM n",
+        "WITH RECURSIVE n AS (SELECT 100 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 1000) "
+        "SELECT i, i, 5000000 + i FROM n",
         "SET @txg_bypass = NULL",
     )
     transaction = await accounts.begin(snapshot=False)

@@ -148,7 +148,7 @@ async def _look(connection: Connection, table: ManagedTable, timeout_s: float | 
         answer.rows for answer in await connection.run(queries, timeout_s)
     )
     found = {
-        _string(trigger): (f"{_string(when)} {_string(event)}", _string(body))
+        _string(trigger): (f"{_string(when)} {_string(event)}", _string(body).rstrip("; "))
         for trigger, when, event, body, on in triggers
         if _string(on) == table.name
     }
