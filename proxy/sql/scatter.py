@@ -106,7 +106,7 @@ class ScatterBuilder:
             if isinstance(item.expression, Star):
                 result += self._star_keys(item.expression, keys)
             else:
-                result.append(keys.key(item.expression, visible=self._visible(index)))
+                result.append(keys.key(item.expression, visible=self._visible(index), equality=True))
         return tuple(result)
 
     def _star_keys(self, star: Star, keys: KeyMaker) -> list[Key]:

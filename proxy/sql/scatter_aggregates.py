@@ -12,7 +12,7 @@ from proxy.errors import NotSupported
 from proxy.sql.cutting import cut
 from proxy.sql.functions import AGGREGATES
 from proxy.sql.merge_spec import Aggregate, Combine, Computed, Formula, Key, Operator
-from proxy.sql.operands import Constant
+from proxy.sql.operands import Constant, Parameter
 from proxy.sql.scatter_keys import HIDDEN_BASE, ORDERED_BY_VALUE, KeyMaker, is_aggregated
 from proxy.sql.sharding import Sharding
 from proxy.sql.syntax import Call, Expression, Operation, Value
@@ -82,7 +82,7 @@ class AggregateCompiler:
     # ------------------------------------------------------------ formulas
 
     def _formula(self, expression: Expression, *, top: bool) -> Formula:
-        if isinstance(expression, Value) and expression.number:
+        if isinstance(expression, Value) and (expression.number or isinstance(expression.operand, Parameter)):
             return Formula(Operator.NUMBER, number=expression.operand)
         if isinstance(expression, Call) and not expression.window:
             return self._call(expression, top=top)

@@ -24,6 +24,7 @@ _STRINGS = frozenset("char varchar tinytext text mediumtext longtext".split())
 _BINARY = frozenset("binary varbinary tinyblob blob mediumblob longblob".split())
 _NUMBERED = {"enum": "+0", "set": "+0", "bit": "+0", "float": "+0e0"}
 """Their order is a number's that their text does not show (in full)."""
+_ENUMS = frozenset(("enum", "set"))
 _BY_VALUE = frozenset(
     "tinyint smallint mediumint int bigint decimal double year date datetime timestamp time".split()
 )
@@ -74,8 +75,18 @@ class KeyMaker:
     hidden: HiddenColumns
     grouped: bool
 
-    def key(self, expression: Expression, *, descending: bool = False, visible: int | None = None) -> Key:
-        """The key of an expression; `visible` is its index in the client's own columns, if it is one of them."""
+    def key(
+        self,
+        expression: Expression,
+        *,
+        descending: bool = False,
+        visible: int | None = None,
+        equality: bool = False,
+    ) -> Key:
+        """The key of an expression; `visible` is its index in the client's own columns, if it is one of them.
+
+        `equality`: nothing is sorted by it. An ENUM then is its text, which the form of [R3] keeps.
+        """
         self._refuse_unstable(expression)
         text = self.text(expression)
         column = self.column(expression)
@@ -86,10 +97,10 @@ class KeyMaker:
             return Key(value, *self.weights(expression, text), descending=descending)
         if column.type_name in _STRINGS:
             return Key(None, *self.weights(expression, text), descending=descending)
-        if column.type_name in _NUMBERED:
+        if column.type_name in _NUMBERED and not (equality and column.type_name in _ENUMS):
             number = [*text, _NUMBERED[column.type_name]]
             return Key(self._add(expression, number), descending=descending)
-        if column.type_name in _BY_VALUE or column.type_name in _BINARY:
+        if column.type_name in _BY_VALUE or column.type_name in _BINARY or column.type_name in _ENUMS:
             value = visible if visible is not None else self._add(expression, text)
             return Key(value, descending=descending)
         raise NotSupported(f"sorting or grouping by a column of type {column.type_name} over several shards")
@@ -99,9 +110,9 @@ class KeyMaker:
         if column.type_name in _STRINGS:
             weight = HIDDEN_BASE + self.hidden.add("WEIGHT_STRING(", text, ")")
             return Key(None, weight, HIDDEN_BASE + self.hidden.add(_space(text)))
-        if column.type_name in _NUMBERED:
+        if column.type_name in _NUMBERED and column.type_name not in _ENUMS:
             return Key(HIDDEN_BASE + self.hidden.add(text, _NUMBERED[column.type_name]))
-        if column.type_name in _BY_VALUE or column.type_name in _BINARY:
+        if column.type_name in _BY_VALUE or column.type_name in _BINARY or column.type_name in _ENUMS:
             value = visible if visible is not None else HIDDEN_BASE + self.hidden.add(text)
             return Key(value)
         raise NotSupported(f"DISTINCT over a column of type {column.type_name} over several shards")

@@ -243,3 +243,55 @@ REFUSED = (
     "INSERT INTO people (id, age) SELECT age, id FROM people",
 )
 """Error 1235 as long as they need several shards."""
+
+WRITES = (
+    "UPDATE people SET age = age + 1 WHERE id = 7",
+    "UPDATE people SET age = age + 1, note = CONCAT(IFNULL(note, ''), '!') WHERE age BETWEEN 1 AND 3",
+    "UPDATE people SET money = money * 1.1 WHERE id IN (1, 2, 3, 4, 99)",
+    "UPDATE people p SET p.age = NULL WHERE p.name = 'bob'",
+    "UPDATE people SET age = age WHERE id < 20",
+    "UPDATE people p JOIN orders o ON o.person_id = p.id SET p.age = o.n, o.total = o.total + 1 WHERE o.n = 1",
+    "UPDATE people p JOIN countries c ON c.id = p.country SET p.note = c.name WHERE c.name LIKE 'A%'",
+    "UPDATE people SET age = 50 WHERE id IN (SELECT person_id FROM orders WHERE n = 2)",
+    "DELETE FROM orders WHERE person_id = 7 AND n = 2",
+    "DELETE FROM orders WHERE n = 2 AND item = 'pen'",
+    "DELETE o FROM orders o JOIN people p ON p.id = o.person_id WHERE p.age IS NULL",
+    "DELETE FROM people WHERE id = 9 ORDER BY id LIMIT 1",
+    "INSERT INTO people (id, name, age) VALUES (101, 'new', 1), (102, 'newer', 2), (103, NULL, 3)",
+    "INSERT INTO people SET id = 104, name = 'set', weight = 1e3",
+    "INSERT INTO people (id, age) VALUES (104, 1)",
+    "INSERT INTO people (id, age) VALUES (105, 1), (7, 2), (106, 3)",
+    "INSERT IGNORE INTO people (id, age) VALUES (105, 1), (7, 2), (106, 3)",
+    "INSERT INTO people (id, age) VALUES (105, 1), (107, 2) ON DUPLICATE KEY UPDATE age = VALUES(age) + 100",
+    "REPLACE INTO people (id, name) VALUES (101, 'replaced'), (108, 'fresh')",
+    "INSERT INTO orders (person_id, n, total, item) SELECT id, 9, age, 'gift' FROM people WHERE age > 2",
+    "INSERT INTO words VALUES ('Ärger', 1), ('zebra', 2)",
+    "INSERT INTO words VALUES ('ZEBRA', 3)",
+    "UPDATE words SET x = x + 1 WHERE w = 'ARGER'",
+    "DELETE FROM words WHERE w IN ('kiwi', 'FIG')",
+    "INSERT INTO countries VALUES (10, 'Chad'), (11, 'Peru')",
+    "UPDATE countries SET name = UPPER(name) WHERE id > 1",
+    "DELETE FROM countries WHERE name = 'NOWHERE'",
+    "INSERT INTO people (id, born) VALUES (110, 'no date')",
+    "UPDATE people SET born = 'no date' WHERE id = 1",
+    "UPDATE people SET nope = 1",
+    "INSERT INTO people (id, age) VALUES (111)",
+    "DELETE FROM people WHERE age > 40",
+)
+"""In this order, on both: the counts, the errors and the tables afterwards must be the same."""
+
+PREPARED: tuple[tuple[str, tuple[int | str | None, ...]], ...] = (
+    ("SELECT id, name, money FROM people WHERE id = ?", (7,)),
+    ("SELECT id, age FROM people WHERE age > ? ORDER BY age DESC, id LIMIT ? OFFSET ?", (2, 5, 3)),
+    ("SELECT id FROM people WHERE id IN (?, ?, ?) ORDER BY id", (3, 4, 5)),
+    ("SELECT id FROM people WHERE name = ? ORDER BY id", ("it's \\ ANNA",)),
+    ("SELECT id FROM people WHERE name = ? AND age IS NOT NULL ORDER BY id", ("bob",)),
+    (
+        "SELECT age, COUNT(*), AVG(money) FROM people WHERE id <> ? GROUP BY age HAVING COUNT(*) > ? ORDER BY age",
+        (1, 4),
+    ),
+    ("SELECT COUNT(*), SUM(age) + ?, MAX(born) FROM people WHERE age < ?", (1, 5)),
+    ("SELECT ?, id FROM people WHERE id < ? ORDER BY id", ("text", 3)),
+    ("SELECT w, x FROM words WHERE w = ?", ("aPPle",)),
+    ("SELECT id FROM people WHERE country <=> ? ORDER BY id LIMIT 3", (None,)),
+)
