@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -91,6 +91,15 @@ class CatalogStore:
     def rows(self) -> Mapping[TableId, TableRow]:
         """The stored rows behind `current`."""
         return self._rows
+
+    def unchanged(self, tables: Iterable[Table]) -> bool:
+        """Whether these are still the published tables: False after a DROP, TRUNCATE or new index of one.
+
+        A statement whose rows were placed, or whose parts were read, by the tables of its plan may stand only if
+        they are when it ends.
+        """
+        current = self.current
+        return all(current.table(table.schema, table.name) is table for table in tables)
 
     async def load(self) -> Catalog:
         """Read the catalog, bring older copies up to date, publish. Raises ShardDown, ConfigError."""

@@ -133,6 +133,9 @@ async def test_a_table_that_did_not_change_keeps_its_identity(bench: Bench) -> N
     before = bench.catalog.require("shop", "accounts")
     await bench.create("CREATE TABLE other (id INT PRIMARY KEY)")
     assert bench.catalog.require("shop", "accounts") is before
+    assert bench.store.unchanged([before])
+    await bench.run(DdlKind.TRUNCATE_TABLE, "TRUNCATE accounts", "accounts")
+    assert not bench.store.unchanged([before])
 
 
 async def test_a_change_by_two_at_once_is_made_by_one(bench: Bench) -> None:
