@@ -90,7 +90,7 @@ class TextCodec:
 
 @dataclass(frozen=True, slots=True)
 class BinaryCodec:
-    """A BINARY (`fixed`) or VARBINARY column of `length` bytes. Strings reach it as their UTF-8 bytes."""
+    """A BINARY (`fixed`) or VARBINARY column of `length` bytes."""
 
     column: str
     fixed: bool
@@ -109,7 +109,7 @@ class BinaryCodec:
             return Verdict.NO_ROW
         data = _bytes(value)
         if data is None:
-            raise not_known(value, self.column, "give it as a string")
+            raise not_known(value, self.column, "give it as a binary string")
         if len(data) > self.length:
             if not strict:
                 raise not_known(value, self.column, f"longer than {self.length} bytes")
@@ -118,12 +118,7 @@ class BinaryCodec:
 
 
 def _bytes(value: KeyValue) -> bytes | None:
-    """ASCII strings are the same bytes in every connection's character set; others only in UTF-8."""
+    """The bytes of a string depend on the connection's character set, unless it is ASCII."""
     if isinstance(value, bytes):
         return value
-    if isinstance(value, str):
-        try:
-            return value.encode()
-        except UnicodeEncodeError:
-            return None
-    return None
+    return value.encode() if isinstance(value, str) and value.isascii() else None
