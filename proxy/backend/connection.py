@@ -120,6 +120,11 @@ class BackendConnection(asyncio.Protocol):
         return self._exchange is not None or self._stream is not None
 
     @property
+    def in_transaction(self) -> bool:
+        """As the last answer that was no error says."""
+        return bool(self._status & _IN_TRANS)
+
+    @property
     def reusable(self) -> bool:
         """Whether another session may have it: idle, outside a transaction, its settings known."""
         in_transaction = self._status & _IN_TRANS

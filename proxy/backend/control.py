@@ -20,7 +20,7 @@ _TEXTUAL = frozenset((*DATE_TYPES, *TIME_TYPES, FieldType.DECIMAL, FieldType.NEW
 
 def decode_results(data: bytes | bytearray, start: int, count: int, encoding: str) -> list[Rows]:
     """The first `count` results of an answer in which none of them failed."""
-    payloads = split_packets(memoryview(data)[start:])
+    payloads = split_packets(data, start)
     results: list[Rows] = []
     while len(results) < count:
         first = next(payloads)

@@ -386,7 +386,6 @@ class FrontConnection(Answers):
         """No further command: let go of the session as soon as the one in hand is over."""
         self.phase = phase
         self._stop_login_timer()
-        self.give_up_writing()
         if self._session is not None:
             self._session.on_disconnect()
         if self.turn is _IDLE:

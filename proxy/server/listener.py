@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 KEEPALIVE_IDLE_S = 120
 SWEEP_S = 15.0
 BACKLOG = 1024
+CUT_OFF_S = 2.0
+"""How long a session may take to let go once its client was dropped at the end."""
 
 
 class TooManyConnections(ProxyError):
@@ -101,6 +103,7 @@ class Listener:
         self._connections: set[FrontConnection] = set()
         self._ids = itertools.count(1)
         self._tasks: asyncio.TaskGroup
+        self._running: set[asyncio.Task[None]] = set()
         self._accepted_total = self._refused_total = 0
         self._servers: list[asyncio.Server] = []
 
@@ -127,8 +130,7 @@ class Listener:
             finally:
                 sweeper.cancel()
                 self._unbind()
-                for connection in list(self._connections):
-                    connection.kill()
+                await self._cut_off()
 
     def stop(self) -> None:
         """Begin the orderly stop; `run` returns when it is over."""
@@ -153,7 +155,9 @@ class Listener:
             self._empty.set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.create_task(_guard(work))
+        task = self._tasks.create_task(_guard(work))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     def tune(self, transport: asyncio.Transport) -> tuple[str, bool]:
         """Set the socket up; give the peer's address and whether the channel is safe as it is."""
@@ -197,14 +201,27 @@ class Listener:
             server.close()
         for connection in list(self._connections):
             connection.stop()
+        if not await self._emptied(self.settings.stop_timeout_s):
+            log.warning("statements did not end in time and are cut off", connections=len(self._connections))
+
+    async def _cut_off(self) -> None:
+        """Drop the clients that are left. Their sessions let go by themselves, or are cancelled after a moment."""
+        for connection in list(self._connections):
+            connection.kill()
+        if not await self._emptied(CUT_OFF_S):
+            for task in list(self._running):
+                task.cancel()
+
+    async def _emptied(self, timeout_s: float) -> bool:
         if not self._connections:
-            return
+            return True
         self._empty.clear()
         try:
-            async with asyncio.timeout(self.settings.stop_timeout_s):
+            async with asyncio.timeout(timeout_s):
                 await self._empty.wait()
         except TimeoutError:
-            log.warning("statements did not end in time and are cut off", connections=len(self._connections))
+            return False
+        return True
 
     async def _sweep(self) -> None:
         """Send idle clients away. Rounds are counted: no command looks at a clock, no client has a timer."""

@@ -107,9 +107,9 @@ class PacketReader:
         return rest
 
 
-def split_packets(data: bytes | bytearray | memoryview) -> Iterator[bytes]:
-    """The payloads of whole, framed packets."""
-    position, size = 0, len(data)
+def split_packets(data: bytes | bytearray, start: int = 0) -> Iterator[bytes]:
+    """The payloads of whole, framed packets, copied: the buffer may grow before they are all read."""
+    position, size = start, len(data)
     parts: list[bytes] = []
     while position + HEADER_BYTES <= size:
         length = int.from_bytes(data[position : position + 3], "little")

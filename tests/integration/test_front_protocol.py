@@ -644,8 +644,8 @@ async def test_statements_that_do_not_end_are_cut_off(start_front: StartFront) -
             break
         await asyncio.sleep(0.01)
     assert front.sessions[0].disconnected
-    front.sessions[0].gate.set()
     await client.close()
+    await asyncio.wait_for(front.sessions[0].closed.wait(), 5)
 
 
 async def test_many_clients_at_once(front: Front) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from proxy.auth.accounts import Accounts
+from proxy.auth.accounts import Account, Accounts
 from proxy.auth.client import ClientAuth
 from proxy.auth.rsa import KeyPair
 from proxy.auth.scrambles import native_stage2, sha2_stage2
@@ -140,6 +140,19 @@ def test_decoys_are_steady_and_none_is_accepted_by_its_own_hash() -> None:
     first, second = accounts().find(b"nobody"), accounts().find(b"nobody")
     assert first == second
     assert not first.exists
+
+
+def test_a_decoy_is_refused_even_with_its_own_password() -> None:
+    class OnlyDecoys(Accounts):
+        def find(self, name: bytes) -> Account:
+            return dataclasses.replace(super().find(b"both"), exists=False)
+
+    for plugin, password in ((NATIVE, "secret"), (CACHING_SHA2, "secret")):
+        server = ServerAuth(OnlyDecoys(USERS, b"decoy"), NONCE, KEYS, secure=False)
+        client = ClientAuth(password, plugin, NONCE, secure=False)
+        [switch] = server.start(b"nobody", plugin, b"", greeted=False)
+        server.feed(client.feed(switch) or b"")
+        assert server.state is AuthState.REFUSED
 
 
 def test_an_unknown_plugin_is_switched_to_one_that_the_account_has() -> None:

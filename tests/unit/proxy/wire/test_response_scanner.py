@@ -163,19 +163,24 @@ def test_a_leading_statement_that_fails_ends_the_answer() -> None:
     assert not scanner.marks
 
 
-def test_rows_of_16_mib_and_more_are_one_row() -> None:
-    """Their continuation may begin with any byte, and may be empty."""
-    for size in (MAX_PAYLOAD_BYTES, MAX_PAYLOAD_BYTES + 100, 2 * MAX_PAYLOAD_BYTES):
-        row = lenenc_int(size - 9) + b"\xfe" * (size - 9)
-        if size == MAX_PAYLOAD_BYTES:
-            row = b"\xfd" + (size - 4).to_bytes(3, "little") + b"\xfe" * (size - 4)
-        assert len(row) == size
+@pytest.mark.parametrize("filling", [b"\xfe", b"\xff"])
+def test_rows_of_16_mib_and_more_are_one_row(filling: bytes) -> None:
+    """Their continuation may look like an EOF or an ERR, and may be empty."""
+    for size in (MAX_PAYLOAD_BYTES, MAX_PAYLOAD_BYTES + 5, MAX_PAYLOAD_BYTES + 100, 2 * MAX_PAYLOAD_BYTES):
+        row = b"\xfe" + (size - 9).to_bytes(8, "little") + filling * (size - 9)
         columns = [lenenc_int(1), make_column_definition(text_column("c")), make_eof(EofPacket())]
         data = framed([*columns, row, make_eof(EofPacket())])
         scanner = ResponseScanner()
         assert scanner.scan(data)
         assert scanner.position == len(data)
         assert scanner.results == 1
+
+
+def test_a_first_result_that_fills_a_chunk_is_not_the_end() -> None:
+    first = framed(resultset(1, 1, AUTOCOMMIT | MORE))
+    scanner = ResponseScanner()
+    assert not scanner.scan(first)
+    assert scanner.results == 1
 
 
 @pytest.mark.parametrize("payload", [b"\xfb/etc/passwd", b"\x00\x01", b"\x00\x01\x02\x03", b"\xff\x01"])
