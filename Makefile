@@ -29,7 +29,7 @@ bench: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	@scripts/ensure_servers.sh test
-	@$(VENV)/bin/python -m pytest -q $(PYTEST_ARGS)
+	@$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .

@@ -44,17 +44,30 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def shard_servers(server_kind: ServerKind) -> Iterator[Sequence[AnyServer]]:
-    """Three running servers of one kind. Do not kill or reconfigure them: see `fresh_shard_servers`."""
+def shared_servers() -> Iterator[Callable[[ServerKind], Sequence[AnyServer]]]:
+    """Servers by kind, started at first use and kept to the end: a run goes back and forth between kinds."""
     folder = Path(tempfile.mkdtemp(prefix="txguard-test-"))
+    started: dict[ServerKind, Sequence[AnyServer]] = {}
+
+    def servers(kind: ServerKind) -> Sequence[AnyServer]:
+        if kind not in started:
+            started[kind] = _run(_start(kind, folder / kind.value, SHARDS))
+        return started[kind]
+
     try:
-        servers = _run(_start(server_kind, folder, SHARDS))
-        try:
-            yield servers
-        finally:
-            _run(_stop(servers))
+        yield servers
     finally:
+        for group in started.values():
+            _run(_stop(group))
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def shard_servers(
+    server_kind: ServerKind, shared_servers: Callable[[ServerKind], Sequence[AnyServer]]
+) -> Sequence[AnyServer]:
+    """Three running servers of one kind. Do not kill or reconfigure them: see `fresh_shard_servers`."""
+    return shared_servers(server_kind)
 
 
 @pytest.fixture
