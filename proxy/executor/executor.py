@@ -27,9 +27,11 @@ from proxy.executor.inserts import Insert
 from proxy.executor.reads import Read
 from proxy.executor.routes import Shards, shards
 from proxy.executor.services import Services
+from proxy.executor.table_changes import TableChanged, require_unchanged
 from proxy.executor.unit import Unit
 from proxy.executor.warnings import Condition, fetch_warnings
 from proxy.executor.writes import Write
+from proxy.routing.tables import Table
 from proxy.sql.plan import Access, InsertPlan, QueryPlan, ShowPlan
 from tso.types import ShardName
 
@@ -59,6 +61,7 @@ class Executor:
         async with self._ended(unit, implicit) as own:
             write = Write(plan, execution, own, where, self._services.max_merge_bytes)
             replies = await write.run()
+            await self._require_unchanged(own, plan.tables)
             await self._collect_conditions(own, where, replies)
             await write.answer(replies, answer)
 
@@ -71,6 +74,7 @@ class Executor:
         await insert.prepare()
         async with self._ended(unit, implicit) as own:
             replies = await insert.run(own)
+            await self._require_unchanged(own, (plan.table,))
             await self._collect_conditions(own, insert.shards, replies)
             await insert.answer(replies, answer)
         return insert
@@ -89,6 +93,14 @@ class Executor:
             with self.connections.protected():
                 await own.transaction.commit()
 
+    async def _require_unchanged(self, unit: Unit, tables: Sequence[Table]) -> None:
+        """After a write: what it did to a table that is no more must not be committed."""
+        try:
+            require_unchanged(self._services.catalog_store, tables)
+        except TableChanged:
+            await unit.transaction.rollback()
+            raise
+
     async def _shards(self, plan: QueryPlan, execution: Execution, unit: Unit | None) -> Shards:
         preferred = () if unit is None else tuple(unit.transaction.branches)
         return await shards(
@@ -106,6 +118,7 @@ class Executor:
             return
         async with self._ended(unit, implicit) as own:
             replies = await read.in_transaction(own)
+            require_unchanged(self._services.catalog_store, read.plan.tables)
             await self._collect_conditions(own, read.shards, replies)
             await read.answer(replies, answer)
 
@@ -121,6 +134,7 @@ class Executor:
         )
         connection, reply = await autocommit.run()
         try:
+            require_unchanged(self._services.catalog_store, read.plan.tables)
             await answer.relay(reply, native=read.native)
             if reply.warnings:
                 self.conditions = await fetch_warnings(connection, engine.settings.control_timeout_s)

@@ -19,7 +19,6 @@ from proxy.executor.unit import Unit
 from proxy.executor.writes import raise_first_error
 from proxy.sql.plan import QueryPlan
 from tso.types import ShardName, Timestamp
-from txguard.engine.branch import Branch, Isolation
 from txguard.errors import SnapshotTooOld
 
 
@@ -73,10 +72,6 @@ class Read:
                 )
             return self.statement(too_new) if len(self.shards) == 1 else self.part(too_new)
 
-        if transaction.isolation is Isolation.REPEATABLE_READ and any(
-            _opens_late(transaction.branches.get(shard)) for shard in self.shards
-        ):
-            await transaction.open_snapshot(self.shards, quiet=self.plan.joins)
         return raise_first_error(await transaction.read(self.shards, build, quiet=self.plan.joins))
 
     def _check_age(self, read_ts: Timestamp | None) -> None:
@@ -96,8 +91,3 @@ class Read:
         assert self.plan.scatter is not None
         assert self.plan.scatter.merge is not None
         answer_merged(self.plan.scatter.merge, replies, self.execution, answer, self.limit_bytes)
-
-
-def _opens_late(branch: Branch | None) -> bool:
-    """Whether the view comes after a write: the triggers' variables change then, before rows are streamed."""
-    return branch is not None and branch.variables_set and not branch.view_open

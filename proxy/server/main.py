@@ -3,8 +3,8 @@
     oracle ─► pools ─► engine (fences the shards) ─► catalog ─► DDL recovery ─► listener, janitor, cleaner, watchers
 
 A shard that is down does not keep the others from being served; the shard that keeps the oracle's bound is waited for,
-and so are all of them at the very first start, when the slots are laid out. Ends when cancelled: no new clients, statements
-end, idle clients are told, sessions roll back.
+and so are all of them at the very first start, when the slots are laid out. Ends when cancelled: no new clients,
+statements end, idle clients are told, sessions roll back.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from proxy.admin.sources import Sources
 from proxy.auth.accounts import Accounts
 from proxy.auth.rsa import KeyPair
 from proxy.backend.connect import ShardAddress, make_tls_context
-from proxy.backend.pool import DEFAULT_SESSION, BackendPool
+from proxy.backend.pool import BackendPool
+from proxy.backend.profile import SessionProfile, intern_profile
 from proxy.config import Config, split_address
 from proxy.ddl.ddl import Ddl
 from proxy.ddl.hints import Hint
 from proxy.ddl.workshop import Workshop
+from proxy.executor.engine_shards import EngineShard
 from proxy.executor.services import Services
 from proxy.routing.catalog_store import CatalogStore
 from proxy.routing.sequences import Sequences
@@ -37,6 +39,7 @@ from proxy.server.connection_phase import Identity
 from proxy.server.handler import Client, Login
 from proxy.server.listener import Listener, ListenerSettings, make_server_tls
 from proxy.session.process import Limits, Process
+from proxy.session.profiles import ServerDefaults
 from proxy.session.registry import SessionRegistry
 from proxy.session.session import Session
 from proxy.shard_dsn import connect_arguments
@@ -64,21 +67,24 @@ Ready = Callable[[Sequence[str]], None]
 async def serve(config: Config, ready: Ready | None = None) -> None:
     """Serve until cancelled. Raises OSError when an address cannot be bound, ConfigError for a wrong set of shards."""
     async with _oracle(config) as tso, _pools(config) as pools:
-        engine = Engine(pools, tso, engine_settings(config))
+        defaults = ServerDefaults(variables=session_variables(config))
+        profile = intern_profile(SessionProfile(variables=tuple(sorted(defaults.variables.items()))))
+        shards = {name: EngineShard(pool, profile) for name, pool in pools.items()}
+        engine = Engine(shards, tso, engine_settings(config))
         for name, pool in pools.items():
             pool.on_connect = partial(engine.prepare, name)
         for name, error in (await engine.start()).items():
             log.warning("shard_down", shard=name, reason=str(error))
-        store = CatalogStore(pools)
+        store = CatalogStore(shards)
         await _load_catalog(store)
-        sequences = Sequences(pools, lambda: store.current, time.monotonic)
+        sequences = Sequences(shards, lambda: store.current, time.monotonic)
         ddl = Ddl(
             Workshop(store, sequences, tso, lock_wait_timeout_s=config.engine.lock_wait_timeout_s),
             hints(config),
         )
         await ddl.start()
         services = Services(engine, pools, store, sequences, config.proxy.max_merge_bytes)
-        await _serve_clients(config, services, ddl, ready)
+        await _serve_clients(config, services, ddl, defaults, ready)
 
 
 # ---------------------------------------------------------------- parts
@@ -127,7 +133,6 @@ async def _pools(config: Config) -> AsyncIterator[Pools]:
             address,
             max_connections=shard.max_connections,
             connect_timeout_s=shard.connect_timeout_s,
-            session=(*DEFAULT_SESSION, f"SET innodb_lock_wait_timeout={config.engine.lock_wait_timeout_s}"),
         )
     try:
         yield pools
@@ -159,6 +164,11 @@ def engine_settings(config: Config) -> EngineSettings:
     )
 
 
+def session_variables(config: Config) -> dict[str, str]:
+    """What every session on a shard has, unless the client sets it."""
+    return {"innodb_lock_wait_timeout": str(config.engine.lock_wait_timeout_s)}
+
+
 def hints(config: Config) -> dict[tuple[str, str], Hint]:
     """Where the configuration wants tables to go."""
     placed: dict[tuple[str, str], Hint] = {}
@@ -172,7 +182,9 @@ def hints(config: Config) -> dict[tuple[str, str], Hint]:
 # ---------------------------------------------------------------- serving
 
 
-async def _serve_clients(config: Config, services: Services, ddl: Ddl, ready: Ready | None) -> None:
+async def _serve_clients(
+    config: Config, services: Services, ddl: Ddl, defaults: ServerDefaults, ready: Ready | None
+) -> None:
     registry = SessionRegistry()
     sources = Sources(services, registry, config.proxy.server_version)
     users = {user.name: user for user in config.users}
@@ -194,6 +206,7 @@ async def _serve_clients(config: Config, services: Services, ddl: Ddl, ready: Re
         spawn=listener.spawn,
         allowed_databases=allowed_databases,
         limits=Limits(config.proxy.max_packet_bytes, config.proxy.port),
+        defaults=defaults,
     )
     await _run(listener, process, ready)
 

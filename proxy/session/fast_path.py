@@ -19,7 +19,10 @@ from proxy.executor.autocommit import AutocommitRead
 from proxy.executor.client import Client
 from proxy.executor.execution import BoundStatement, Execution
 from proxy.executor.routes import shards_nowait
+from proxy.executor.table_changes import require_unchanged
 from proxy.executor.warnings import fetch_warnings
+from proxy.routing.catalog import Catalog
+from proxy.routing.tables import Table
 from proxy.session.conversation import Conversation
 from proxy.session.phases import Phase
 from proxy.session.query_engine import QueryEngine
@@ -39,6 +42,7 @@ class FastPath:
 
     __slots__ = (
         "_carry_on",
+        "_catalog",
         "_client",
         "_connection",
         "_counters",
@@ -60,6 +64,7 @@ class FastPath:
         self._carry_on = carry_on
         self._tso = talk.process.services.engine.tso
         self._counters = talk.process.registry.counters
+        self._catalog: Catalog
         self._connection: BackendConnection
         self._execution: Execution
         self._shard: ShardName
@@ -80,8 +85,9 @@ class FastPath:
         ):
             return False
         services = talk.process.services
+        catalog = services.catalog_store.current
         execution = Execution(planned, talk.values.literal, talk.reading, bound)
-        where = shards_nowait(plan.route, execution, services.catalog_store.current, services.pick_any)
+        where = shards_nowait(plan.route, execution, catalog, services.pick_any)
         if where is None or len(where) != 1 or not talk.access.allows(plan.tables):
             return False
         shard = where[0]
@@ -92,6 +98,7 @@ class FastPath:
         if connection is None:
             return False
         self._connection, self._shard, self._token, self._execution = connection, shard, token, execution
+        self._catalog = catalog
         self._validate = bool(plan.tables)
         connection.relay_nowait(execution.original(), self._on_reply)
         return True
@@ -117,6 +124,9 @@ class FastPath:
         client.finish(reply.to_client(AUTOCOMMIT, client.sequence))
 
     def _stands(self) -> bool:
+        """[R5]; and the tables are still those that the statement was planned with."""
+        if self._catalog is not self._talk.process.services.catalog_store.current:
+            return False
         if failpoints.active("without_R5"):
             return True
         return self._tso.validate_read_nowait(self._shard, self._token) is True
@@ -150,6 +160,7 @@ class FastPath:
         try:
             if reply.error is not None:
                 raise reply.error
+            require_unchanged(talk.process.services.catalog_store, _tables(execution))
             stands = await read.stands(self._token)
             if stands:
                 await answer.relay(reply)
@@ -167,3 +178,8 @@ class FastPath:
             answer.finish()
         else:
             await self._again()
+
+
+def _tables(execution: Execution) -> tuple[Table, ...]:
+    plan = execution.planned.plan
+    return plan.tables if isinstance(plan, QueryPlan) else ()

@@ -17,6 +17,10 @@ from proxy.wire.statements import bound_types, parse_execute, statement_id_of
 MAX_STATEMENTS = 16_382
 """MySQL's max_prepared_stmt_count; here for each session."""
 
+CURSOR_FLAGS = 5
+"""Where a COM_STMT_EXECUTE has them. A cursor that is asked for is not opened: all rows come at once, as the server
+may choose to do."""
+
 
 @dataclass(slots=True)
 class Prepared:
@@ -82,5 +86,7 @@ class PreparedStatements:
         if types is None and prepared.types is None:
             raise WrongParameters
         request = parse_execute(payload, prepared.parameters, prepared.types, long_data)
+        if request.cursor_flags:
+            payload = payload[:CURSOR_FLAGS] + b"\0" + payload[CURSOR_FLAGS + 1 :]
         prepared.types = request.param_types
         return prepared, BoundStatement(prepared.sql, payload, request, tuple(long_data.items()))

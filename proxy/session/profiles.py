@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from proxy.backend.profile import SessionProfile
+from proxy.backend.profile import SessionProfile, intern_profile
 from proxy.executor.execution import Reading
 from proxy.session.state import SessionState
 from proxy.sql.operands import decode_literal
@@ -17,6 +17,8 @@ class ServerDefaults:
     collations: dict[str, str] = field(default_factory=dict)
     """The default collation of each character set."""
     sql_mode: str = "STRICT_TRANS_TABLES"
+    variables: dict[str, str] = field(default_factory=dict)
+    """What TxGuard sets in every session that does not set it itself: name to SQL literal."""
 
 
 def profile_of(state: SessionState, defaults: ServerDefaults, *, found_rows: bool) -> SessionProfile:
@@ -24,9 +26,9 @@ def profile_of(state: SessionState, defaults: ServerDefaults, *, found_rows: boo
     collation = charset.collation or defaults.collations.get(
         charset.connection.name, charset.connection.default_collation
     )
-    variables = dict(state.shard_variables)
+    variables = {**defaults.variables, **state.shard_variables}
     sql_mode, time_zone = variables.pop("sql_mode", None), variables.pop("time_zone", None)
-    return SessionProfile(
+    profile = SessionProfile(
         database=state.database,
         character_set_client=charset.client.name,
         character_set_results=None if charset.results is None else charset.results.name,
@@ -36,6 +38,7 @@ def profile_of(state: SessionState, defaults: ServerDefaults, *, found_rows: boo
         found_rows=found_rows,
         variables=tuple(sorted(variables.items())),
     )
+    return intern_profile(profile)
 
 
 def reading_of(state: SessionState, defaults: ServerDefaults) -> Reading:

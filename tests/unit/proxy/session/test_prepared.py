@@ -44,6 +44,13 @@ def test_unknown_and_closed_statements_are_1243() -> None:
     assert caught.value.errno == 1243
 
 
+def test_a_cursor_is_not_asked_of_the_shard() -> None:
+    statements = PreparedStatements(1024)
+    entry = statements.add(b"SELECT ?", 1)
+    _, bound = statements.bind(make_execute(entry.statement_id, [5], cursor_flags=1))
+    assert bound.payload == make_execute(entry.statement_id, [5])
+
+
 def test_long_data_is_collected_and_used_up_by_one_execute() -> None:
     statements = PreparedStatements(1024)
     entry = statements.add(b"SELECT ?", 1)
