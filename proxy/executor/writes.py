@@ -47,7 +47,8 @@ class Write:
             self.shards,
             self._statement,
             locking_read=plan.access is Access.LOCKING_READ,
-            inserts=plan.inserts,
+            inserts=plan.inserts or bool(plan.reads),
+            expected_rows=None if plan.reads else plan.expected_rows,
             checks=self._checks(),
         )
         return raise_first_error(replies)
