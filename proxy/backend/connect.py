@@ -81,6 +81,8 @@ async def connect(address: ShardAddress, *, found_rows: bool = False) -> Backend
             found_rows=found_rows,
         )
         protocol.transport.set_protocol(connection)
+        if protocol.lost:  # Between the login and now, so `connection` was not told.
+            raise ConnectionLost(f"{address}: the shard closed the connection after the login")
         return connection
     except BaseException:
         if protocol.transport is not None:
@@ -112,6 +114,7 @@ class _LoginProtocol(asyncio.Protocol):
         self._reader = PacketReader(LOGIN_PACKET_BYTES)
         self.reached: asyncio.Future[None] = loop.create_future()
         self.transport: asyncio.Transport | None = None
+        self.lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if self.transport is not None:
@@ -139,6 +142,7 @@ class _LoginProtocol(asyncio.Protocol):
             self._settle(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
         reason = exc or "no reason given"
         self._settle(ConnectionLost(f"the shard closed the connection during the login ({reason})"))
 

@@ -10,7 +10,6 @@ from proxy.wire.field_types import FieldType
 from proxy.wire.lenenc import PayloadReader, lenenc_bytes
 
 UTF8MB4_GENERAL_CI = 45
-UTF8MB4_0900_AI_CI = 255
 BINARY_COLLATION = 63
 
 

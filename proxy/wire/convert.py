@@ -8,7 +8,6 @@ bytes in both.
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Sequence
 
 from proxy.errors import MalformedPacket
@@ -96,12 +95,3 @@ def _general(value: float) -> bytes:
             mantissa, _, power = shortest.partition("e")
             break
     return f"{mantissa}e{int(power)}".encode()
-
-
-def fits_float(value: float) -> bool:
-    """Whether a FLOAT can hold it."""
-    try:
-        struct.pack("<f", value)
-    except OverflowError:
-        return False
-    return True

@@ -15,7 +15,6 @@ from proxy.wire.lenenc import PayloadReader, lenenc_bytes, lenenc_int
 OK_HEADER = 0x00
 EOF_HEADER = 0xFE
 ERR_HEADER = 0xFF
-LOCAL_INFILE_HEADER = 0xFB
 
 AUTOCOMMIT = int(Status.AUTOCOMMIT)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from proxy.errors import MalformedPacket
 from proxy.wire.lenenc import NULL_LENGTH, lenenc_int, read_lenenc_bytes
-
-TextRow = Sequence[bytes | None]
 
 
 def make_text_row(values: Iterable[bytes | None]) -> bytes:
