@@ -43,10 +43,22 @@ class Combiner:
         if len(rows) == 1:
             return result
         for aggregate, reader in zip(self._aggregates, self._readers, strict=True):
-            if aggregate.how in (Combine.MIN, Combine.MAX):
+            if aggregate.how is Combine.COUNT_DISTINCT:
+                assert reader is not None
+                values = {reader(row) for row in rows}
+                result[aggregate.column] = str(len(values - {None})).encode()
+            elif aggregate.how in (Combine.MIN, Combine.MAX):
                 self._extreme(result, rows, aggregate, reader)
             else:
                 result[aggregate.column] = self._number(rows, aggregate)
+        return result
+
+    def of_nothing(self) -> MutableRow:
+        """The one row of a query without GROUP BY whose shards have no rows at all."""
+        result: MutableRow = [None] * len(self._columns)
+        for aggregate in self._aggregates:
+            if aggregate.how in _OF_NOTHING:
+                result[aggregate.column] = _OF_NOTHING[aggregate.how]
         return result
 
     def _extreme(
@@ -77,6 +89,15 @@ class Combiner:
         for value in values[1:]:
             total = _OPERATIONS[aggregate.how](total, value)
         return number_text(total, column)
+
+
+_OF_NOTHING = {
+    Combine.COUNT: b"0",
+    Combine.COUNT_DISTINCT: b"0",
+    Combine.BIT_AND: str(2**64 - 1).encode(),
+    Combine.BIT_OR: b"0",
+    Combine.BIT_XOR: b"0",
+}
 
 
 def _bits(operation: Callable[[int, int], int]) -> Callable[[Number, Number], Number]:

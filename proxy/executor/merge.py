@@ -51,8 +51,8 @@ def _groups(
     combiner = Combiner(spec.aggregates, columns)
     calculator = Calculator(spec.computed, columns, scalars)
     result: list[Row] = []
-    for rows in grouped:
-        row = combiner.combine(rows)
+    for rows in grouped if grouped or spec.group_by else ([],):
+        row = combiner.combine(rows) if rows else combiner.of_nothing()
         calculator.fill(row)
         if holds(spec.having, row, columns, scalars):
             result.append(row)
@@ -61,12 +61,12 @@ def _groups(
 
 def _by_key(
     rows: Iterable[Row], keys: Sequence[Key], columns: Sequence[ColumnDefinition]
-) -> Iterable[list[Row]]:
+) -> Sequence[list[Row]]:
     key_of = equality_key(keys, columns)
     groups: dict[Comparable, list[Row]] = {}
     for row in rows:
         groups.setdefault(key_of(row), []).append(row)
-    return groups.values()
+    return list(groups.values())
 
 
 def _distinct(rows: Iterable[Row], key_of: Callable[[Row], Comparable]) -> list[Row]:

@@ -38,6 +38,8 @@ class Combine(enum.Enum):
     """SUM of sums; NULLs are passed over."""
     COUNT = "COUNT"
     """Sum of counts, never NULL."""
+    COUNT_DISTINCT = "COUNT(DISTINCT)"
+    """The number of different values of `key` that are not NULL: each shard answers one row for each."""
     MIN = "MIN"
     MAX = "MAX"
     BIT_AND = "BIT_AND"

@@ -13,9 +13,11 @@ from proxy.sql.cutting import cut
 from proxy.sql.functions import AGGREGATES
 from proxy.sql.merge_spec import Aggregate, Combine, Computed, Formula, Key, Operator
 from proxy.sql.operands import Constant, Parameter
-from proxy.sql.scatter_keys import HIDDEN_BASE, ORDERED_BY_VALUE, KeyMaker, is_aggregated
+from proxy.sql.scatter_columns import HIDDEN_BASE
+from proxy.sql.scatter_keys import ORDERED_BY_VALUE, KeyMaker, is_aggregated
 from proxy.sql.sharding import Sharding
 from proxy.sql.syntax import Call, Expression, Operation, Value
+from proxy.sql.template import Part
 
 _COMBINES = {
     "COUNT": Combine.COUNT,
@@ -40,6 +42,10 @@ class AggregateCompiler:
     sharding: Sharding
     aggregates: list[Aggregate] = field(default_factory=list)
     computed: list[Computed] = field(default_factory=list)
+    finer: list[list[Part]] = field(default_factory=list)
+    """What the shards group by besides, so that the merge sees each value of a COUNT(DISTINCT …)."""
+    keyed: list[Call] = field(default_factory=list)
+    """DISTINCT aggregates of a shard key, which add up as long as the groups are not made finer."""
 
     def column(self, expression: Expression, column: int | None = None) -> Key:
         """Have an aggregated expression combined in `column` (a new hidden one when None); how it sorts."""
@@ -55,17 +61,36 @@ class AggregateCompiler:
     def _simple(self, call: Call, column: int) -> Key:
         for known in self.aggregates:
             if known.column == column:
-                return known.key or Key(column)
+                return known.key if known.key is not None and known.key.value == column else Key(column)
         how = _COMBINES[call.name]
-        key: Key | None = None
         if how in (Combine.MIN, Combine.MAX):
             key = self._extreme_key(call, column)
-        elif call.distinct and not self.sharding.is_key(call.arguments[0], self.keys.block):
-            raise NotSupported(f"{call.name}(DISTINCT …) over several shards, unless of the shard key")
-        elif call.distinct and len(call.arguments) != 1:
-            raise NotSupported(f"{call.name}(DISTINCT …) of several expressions over several shards")
-        self.aggregates.append(Aggregate(column, how, key))
-        return key or Key(column)
+            self.aggregates.append(Aggregate(column, how, key))
+            return key
+        if call.distinct:
+            self._distinct(call, column, how)
+        else:
+            self.aggregates.append(Aggregate(column, how))
+        return Key(column)
+
+    def _distinct(self, call: Call, column: int, how: Combine) -> None:
+        argument = call.arguments[0]
+        if len(call.arguments) == 1 and self.sharding.is_key(argument, self.keys.block):
+            self.keyed.append(call)
+            self.aggregates.append(Aggregate(column, how))
+            return
+        if how is not Combine.COUNT or len(call.arguments) != 1 or isinstance(argument, Value):
+            raise NotSupported(f"this {call.name}(DISTINCT …) over several shards, unless of the shard key")
+        key = self.keys.key(argument, equality=True)
+        self.aggregates.append(Aggregate(column, Combine.COUNT_DISTINCT, key))
+        text = self.keys.text(argument)
+        if text not in self.finer:
+            self.finer.append(text)
+
+    def check(self) -> None:
+        """After all columns: what adds up over shards must also add up over the finer groups."""
+        if self.finer and self.keyed:
+            raise NotSupported(f"{self.keyed[0].name}(DISTINCT shard key) beside another COUNT(DISTINCT …)")
 
     def _extreme_key(self, call: Call, column: int) -> Key:
         argument = call.arguments[0]

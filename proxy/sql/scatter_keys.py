@@ -1,14 +1,13 @@
 """The hidden columns by which the answers of several shards are ordered and grouped.
 
-Owns `HiddenColumns`, the list that a scattered SELECT appends to its select list, and `KeyMaker`, which decides
-from a column's type (or, for an expression, leaves it to the answer's) what orders it: the value, or its collation's
-weight. See `merge_spec` for what the merge does with them.
+Owns `KeyMaker`, which decides from a column's type (or, for an expression, leaves it to the answer's) what orders it:
+the value, or its collation's weight. See `merge_spec` for what the merge does with them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from proxy.errors import NotSupported
 from proxy.routing.tables import Column
@@ -16,6 +15,7 @@ from proxy.sql.cutting import Holes, cut
 from proxy.sql.functions import AGGREGATES, CHANGING
 from proxy.sql.lexer import Tokens
 from proxy.sql.merge_spec import Key
+from proxy.sql.scatter_columns import HIDDEN_BASE, HiddenColumns
 from proxy.sql.scope import Block
 from proxy.sql.syntax import Call, ColumnName, Expression, Operation, Star, Subquery, walk
 from proxy.sql.template import Part
@@ -38,31 +38,6 @@ _NUMBER_FUNCTIONS = frozenset(
     "COUNT SUM AVG BIT_AND BIT_OR BIT_XOR YEAR MONTH DAY HOUR MINUTE SECOND QUARTER WEEK LENGTH CHAR_LENGTH ABS FLOOR "
     "CEIL CEILING ROUND SIGN DATEDIFF DAYOFWEEK DAYOFYEAR TO_DAYS STD STDDEV VARIANCE".split()
 )
-
-
-@dataclass(slots=True)
-class HiddenColumns:
-    """Texts of the hidden columns, and room for their final indexes (from -len to -1)."""
-
-    texts: list[list[Part]] = field(default_factory=list)
-
-    def add(self, *parts: Sequence[Part]) -> int:
-        """Append a column; returns its place, which `index` turns into a row index when all are known."""
-        text: list[Part] = []
-        for part in parts:
-            text.extend([part] if isinstance(part, str) else part)  # A str would come apart into characters.
-        if text in self.texts:
-            return self.texts.index(text)
-        self.texts.append(text)
-        return len(self.texts) - 1
-
-
-HIDDEN_BASE = 1 << 20
-"""While a scatter is being built a hidden column is HIDDEN_BASE + its place; `settle` makes it negative."""
-
-
-def settle(index: int, hidden: int) -> int:
-    return index if index < HIDDEN_BASE else index - HIDDEN_BASE - hidden
 
 
 @dataclass(slots=True)

@@ -248,6 +248,22 @@ def test_bits() -> None:
     ]
 
 
+def test_distinct_values_are_counted_over_shards() -> None:
+    spec = Merge(hidden=1, group_by=(Key(0),), aggregates=(Aggregate(1, Combine.COUNT_DISTINCT, Key(-1)),))
+    parts = [
+        [[b"a", b"1", b"5"], [b"a", b"0", None], [b"b", b"1", b"5"]],
+        [[b"a", b"1", b"5"], [b"a", b"1", b"6"]],
+    ]
+    assert merged(spec, [WEIGHT, INT, INT], parts) == [(b"a", b"2"), (b"b", b"1")]
+
+
+def test_aggregates_of_shards_without_rows() -> None:
+    hows = (Combine.COUNT_DISTINCT, Combine.SUM, Combine.COUNT)
+    spec = Merge(group_by=(), aggregates=tuple(Aggregate(n, how, Key(n)) for n, how in enumerate(hows)))
+    assert merged(spec, [INT] * 3, [[], []]) == [(b"0", None, b"0")]
+    assert merged(Merge(group_by=(Key(0),)), [INT], [[], []]) == []
+
+
 def test_having_holds_exactly() -> None:
     spec = Merge(
         group_by=(Key(0),),

@@ -37,6 +37,11 @@ TEXTS = [
         "SELECT id, COUNT(*) FROM users GROUP BY id ORDER BY COUNT(*) LIMIT 3",
         "SELECT id, COUNT(*) FROM users GROUP BY id ORDER BY COUNT(*) LIMIT 3 ",
     ),
+    ("SELECT COUNT(DISTINCT age) FROM users", "SELECT COUNT(DISTINCT age), MIN(age) FROM users GROUP BY age"),
+    (
+        "SELECT age, COUNT(DISTINCT money) FROM users GROUP BY age HAVING age > 3",
+        "SELECT age, COUNT(DISTINCT money), MIN(money) FROM users GROUP BY age, money HAVING (age > 3)",
+    ),
     ("SELECT DISTINCT age FROM users LIMIT 2", "SELECT DISTINCT age FROM users LIMIT 2 "),
 ]
 
@@ -85,7 +90,10 @@ REFUSED = [
     ("SELECT SQL_CALC_FOUND_ROWS id FROM users LIMIT 1", "SQL_CALC_FOUND_ROWS"),
     ("SELECT age, COUNT(*) FROM users GROUP BY age WITH ROLLUP", "ROLLUP"),
     ("SELECT id, RANK() OVER (ORDER BY age) FROM users", "window functions"),
-    ("SELECT COUNT(DISTINCT age) FROM users", "COUNT(DISTINCT"),
+    ("SELECT SUM(DISTINCT age) FROM users", "SUM(DISTINCT"),
+    ("SELECT COUNT(DISTINCT age, name) FROM users", "COUNT(DISTINCT"),
+    ("SELECT COUNT(DISTINCT age), SUM(DISTINCT id) FROM users", "SUM(DISTINCT shard key)"),
+    ("SELECT COUNT(DISTINCT age), 1 FROM users", "no aggregate"),
     ("SELECT GROUP_CONCAT(name) FROM users", "GROUP_CONCAT()"),
     ("SELECT STDDEV(age) FROM users", "STDDEV()"),
     ("SELECT age, COUNT(*) FROM users", "columns beside aggregates"),
