@@ -21,17 +21,21 @@ _SINGLE = r"[^'\\]*(?:(?:''|\\.)[^'\\]*)*'"
 _DOUBLE = r'[^"\\]*(?:(?:""|\\.)[^"\\]*)*"'
 _STRING = f"'{_SINGLE}|\"{_DOUBLE}"
 _NAME = r"`[^`]*(?:``[^`]*)*`"
-_COMMENT = r"/\*.*?\*/|--(?=[\s\x00-\x1f]|$)[^\n]*|\#[^\n]*"
+_SPACE = r" \t\n\r\f\v"
+_LETTER = r"0-9A-Za-z_$\x80-\uffff"
+"""What an unquoted name is made of. Python's own classes will not do: Unicode has other letters and digits."""
+_COMMENT = r"/\*.*?\*/|--(?=[\x00-\x20]|$)[^\n]*|\#[^\n]*"
 
 _FINGERPRINT = re.compile(
     rf"""(['"`/#\-.0-9](?:
         (?<=')(?:{_SINGLE})
         |(?<=")(?:{_DOUBLE})
         |(?<=`)[^`]*(?:``[^`]*)*`
-        |(?<![\w$@`.].)(?:(?<=[0-9])|(?<=\.)(?=[0-9]))
-            (?:(?<=0)(?:x[0-9a-fA-F]+|b[01]+)|(?:(?<=\.)\d+|\d*(?:\.\d*)?)(?:[eE][+-]?\d+)?)(?![\w$])
+        |(?<![{_LETTER}@`.].)(?:(?<=[0-9])|(?<=\.)(?=[0-9]))
+            (?:(?<=0)(?:x[0-9a-fA-F]+|b[01]+)|(?:(?<=\.)[0-9]+|[0-9]*(?:\.[0-9]*)?)(?:[eE][+-]?[0-9]+)?)
+            (?![{_LETTER}])
         |(?<=/)\*.*?\*/
-        |(?<=-)-(?=[\s\x00-\x1f]|$)[^\n]*
+        |(?<=-)-(?=[\x00-\x20]|$)[^\n]*
         |(?<=\#)[^\n]*
     ))""",
     re.DOTALL | re.VERBOSE,
@@ -89,18 +93,18 @@ class Token(NamedTuple):
 
 
 _TOKEN = re.compile(
-    rf"""(?P<space>\s+)
-    |(?P<bits>[xX]'[0-9a-fA-F]*'|[bB]'[01]*'|0x[0-9a-fA-F]+(?![\w$])|0b[01]+(?![\w$]))
+    rf"""(?P<space>[{_SPACE}]+)
+    |(?P<bits>[xX]'[0-9a-fA-F]*'|[bB]'[01]*'|0x[0-9a-fA-F]+(?![{_LETTER}])|0b[01]+(?![{_LETTER}]))
     |(?P<string>{_STRING})
-    |(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?![\w$]))
-    |(?P<word>[\w$]+)
+    |(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![{_LETTER}]))
+    |(?P<word>[{_LETTER}]+)
     |(?P<name>{_NAME})
-    |(?P<executable>/\*M?!\d*)
+    |(?P<executable>/\*M?![0-9]*)
     |(?P<comment>{_COMMENT})
-    |(?P<system>@@(?:[A-Za-z_]+\s*\.\s*)?(?:[\w$]+|{_NAME}))
-    |(?P<user>@(?:[\w$.]+|{_STRING}|{_NAME}))
+    |(?P<system>@@(?:[A-Za-z_]+\s*\.\s*)?(?:[{_LETTER}]+|{_NAME}))
+    |(?P<user>@(?:[{_LETTER}.]+|{_STRING}|{_NAME}))
     |(?P<close>\*/)
-    |(?P<operator><=>|->>|->|:=|<=|>=|<>|!=|<<|>>|&&|\|\||[-+*/%^~&|!=<>(),.;{{}}])
+    |(?P<operator><=>|->>|->|:=|<=|>=|<>|!=|<<|>>|&&|\|\||[-+*/%^~&|!=<>(),.;:{{}}])
     |(?P<parameter>\?)""",
     re.DOTALL | re.VERBOSE,
 )
@@ -135,7 +139,8 @@ def tokenize(sql: str) -> Tokens:
         if group == "space":
             continue
         if group == "word":
-            tokens.append(Token(Kind.WORD, text, text.upper(), start, end, -1))
+            upper = text.upper() if text.isascii() else ""
+            tokens.append(Token(Kind.WORD, text, upper, start, end, -1))
         elif group == "operator":
             if text == "/" and sql.startswith("*", end):
                 raise SyntaxProblem(sql, start)  # A comment that does not end.

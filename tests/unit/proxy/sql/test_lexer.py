@@ -106,6 +106,27 @@ def test_hint_that_could_change_the_reading_is_refused() -> None:
         tokenize("SELECT /*+ SET_VAR(sql_mode='ANSI_QUOTES') */ 1")
 
 
+@pytest.mark.parametrize(
+    ("sql", "kinds"),
+    [
+        ("WHERE a\xa0= 5", ["WHERE", "a\xa0", "=", "5"]),
+        ("\u017felect 1", ["\u017felect", "1"]),
+        ("l\u0131m\u0131t 5", ["l\u0131m\u0131t", "5"]),
+        ("a\u0663", ["a\u0663"]),
+        ("\u0663", ["\u0663"]),
+        ("\U0001f600", None),
+    ],
+)
+def test_letters_and_spaces_are_mysqls_not_unicodes(sql: str, kinds: list[str] | None) -> None:
+    if kinds is None:
+        with pytest.raises(ParseError):
+            tokenize(sql)
+        return
+    tokens = tokenize(sql).tokens[:-1]
+    assert [token.text for token in tokens] == kinds
+    assert all(token.upper != "SELECT" and token.upper != "LIMIT" for token in tokens)
+
+
 def test_a_word_that_begins_with_a_digit_is_a_name() -> None:
     assert [token.kind for token in tokenize("1a 12").tokens] == [Kind.WORD, Kind.NUMBER, Kind.END]
 
