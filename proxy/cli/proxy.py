@@ -22,7 +22,12 @@ def command(
     """Serve MySQL clients in front of the shards. Ends on SIGTERM and Ctrl-C."""
     loaded = load_or_exit(config)
     configure(loaded.log)
+    from proxy.playground.processes import why_not_free
     from proxy.server.main import serve
+
+    # First of all: a proxy that opened the oracle and then could not listen would have deposed a running one.
+    if (reason := why_not_free(loaded.proxy.host, loaded.proxy.port)) is not None:
+        fail(f"cannot serve on {loaded.proxy.listen}: {reason}")
 
     async def run() -> None:
         if doctor:

@@ -37,11 +37,15 @@ def fail(text: str, *, status: int = 1) -> NoReturn:
 def run_until_signalled(main: Callable[[], Coroutine[Any, Any, None]], *, fast: bool = False) -> None:
     """Run `main`; the first ending signal cancels it, later ones change nothing: its clean-up is bounded.
 
-    `fast` asks for uvloop. An ending by signal is a normal one, except that what `main` raises goes on.
+    `fast` asks for uvloop. An ending by signal is a normal one, except that what `main` raises goes on; of a
+    task group's errors the first one, which is the reason for the others.
     """
     runner = asyncio.Runner(loop_factory=_fast_loop if fast else None)
     with runner, contextlib.suppress(asyncio.CancelledError):
-        runner.run(_cancelled_by_signals(main))
+        try:
+            runner.run(_cancelled_by_signals(main))
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
 
 
 async def _cancelled_by_signals(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -57,6 +61,12 @@ async def _cancelled_by_signals(main: Callable[[], Coroutine[Any, Any, None]]) -
     for signal_number in ENDING_SIGNALS:
         loop.add_signal_handler(signal_number, end)
     await main()
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _fast_loop() -> asyncio.AbstractEventLoop:
