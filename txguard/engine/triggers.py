@@ -183,12 +183,11 @@ def _remember_clash(table: ManagedTable) -> str:
 
 
 def _raise_clash(table: ManagedTable) -> str:
-    own = " AND ".join(f"_txg_h.{quote(name)} = NEW.{quote(name)}" for name in table.primary_key)
+    own = " AND ".join(f"{quote(name)} = NEW.{quote(name)}" for name in table.primary_key)
     automatic = _automatic(table)
     given = f" AND NEW.{quote(automatic)} <=> @txg_clash_key" if automatic else ""
     return f"""IF @txg_read_ts IS NOT NULL AND @txg_clash > 0{given} THEN
-    SELECT COUNT(*) INTO @txg_count FROM {table.history} AS _txg_h
-      WHERE _txg_h.{NEXT} = @txg_start_ts AND {own};
+    SELECT COUNT(*) INTO @txg_count FROM {table.history} WHERE {NEXT} = @txg_start_ts AND {own};
     IF @txg_count = 0 THEN {_CONFLICT}; END IF;
   END IF;"""
 
