@@ -105,6 +105,18 @@ async def test_unmanage_leaves_the_plain_table(schema: Schema) -> None:
         assert await list_managed(connection) == []
 
 
+async def test_an_altered_table_is_refused_until_it_is_unmanaged(schema: Schema) -> None:
+    await schema.run(PLAIN)
+    await schema.manage()
+    await schema.run("CREATE UNIQUE INDEX u ON t (v)")
+    assert (await schema.manage()).constrained == ("id", "v"), "an index does not matter to history"
+    await schema.run("ALTER TABLE t ADD COLUMN w INT")
+    with pytest.raises(NotManageable, match="was altered"):
+        await schema.manage()
+    await schema.unmanage()
+    assert "w" in (await schema.manage()).column_names
+
+
 async def test_outdated_triggers_are_replaced(schema: Schema) -> None:
     await schema.run(PLAIN)
     table = await schema.manage()

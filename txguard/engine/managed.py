@@ -54,11 +54,16 @@ class _Present:
     """What of a managed table is there already, and on what server."""
 
     flavour: Flavour
-    row: bool
+    definition: str | None
+    """What the row in `_txguard.managed` says; None: there is no row."""
     column: bool
     history: bool
     triggers: dict[str, tuple[str, str]]
     """By name: time and event, body."""
+
+    @property
+    def row(self) -> bool:
+        return self.definition is not None
 
 
 async def manage(
@@ -72,6 +77,7 @@ async def manage(
     await _require_row_format(connection, timeout_s)
     present = await _look(connection, table, timeout_s)
     _refuse_strangers(table, present)
+    _refuse_altered(table, present)
     if present.history and not (present.row and present.column):
         await connection.run([f"DROP TABLE IF EXISTS {table.history}"], timeout_s)
     await connection.run([create_history_statement(table), _record_statement(table)], timeout_s)
@@ -138,7 +144,7 @@ async def _look(connection: Connection, table: ManagedTable, timeout_s: float | 
     mine = f"TABLE_SCHEMA = '{DATABASE}' AND TABLE_NAME = '{table.history_name}'"
     queries = [
         "SELECT VERSION()",
-        f"SELECT 1 FROM {_MANAGED} WHERE {own}",
+        f"SELECT definition FROM {_MANAGED} WHERE {own}",
         f"SELECT 1 FROM information_schema.COLUMNS WHERE {own} AND COLUMN_NAME = '{WRITER}'",
         f"SELECT 1 FROM information_schema.TABLES WHERE {mine}",
         "SELECT TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, ACTION_STATEMENT, EVENT_OBJECT_TABLE "
@@ -152,7 +158,8 @@ async def _look(connection: Connection, table: ManagedTable, timeout_s: float | 
         for trigger, when, event, body, on in triggers
         if _string(on) == table.name
     }
-    return _Present(Flavour.of(_string(version[0][0])), bool(row), bool(column), bool(history), found)
+    definition = _string(row[0][0]) if row else None
+    return _Present(Flavour.of(_string(version[0][0])), definition, bool(column), bool(history), found)
 
 
 def _own(table: ManagedTable, present: _Present) -> list[str]:
@@ -169,6 +176,17 @@ def _refuse_strangers(table: ManagedTable, present: _Present) -> None:
     if present.column and not present.row:
         raise NotManageable(
             f"{table.schema}.{table.name} cannot be managed: it has a column {WRITER} that is not TxGuard's"
+        )
+
+
+def _refuse_altered(table: ManagedTable, present: _Present) -> None:
+    """Its history has the columns of before: versions from then cannot be put back, nor new ones kept."""
+    if present.definition is None or not (present.column and present.history):
+        return
+    known = ManagedTable.from_json(table.schema, table.name, table.history_name, present.definition)
+    if (known.columns, known.primary_key) != (table.columns, table.primary_key):
+        raise NotManageable(
+            f"{table.schema}.{table.name} was altered after it became a managed table: unmanage it, then manage it"
         )
 
 

@@ -12,6 +12,8 @@ sets. What stands where, and why:
 - **AFTER UPDATE**, **AFTER DELETE** save the old row. Not BEFORE: a row that IGNORE skips is then not touched after
   all. MariaDB calls AFTER UPDATE even for a row that UPDATE IGNORE skipped over a unique or foreign key, so there the
   trigger looks whether the old row still stands.
+- ON UPDATE CURRENT_TIMESTAMP: MySQL shows triggers the new time only where the row changes. MariaDB shows it always, so
+  there an UPDATE that changes nothing of such a row counts it and touches it; a touch on purpose looks the same.
 - History is written once per transaction and key: never when the old row is this transaction's own.
 
 A SIGNAL is not downgraded by IGNORE on either server. ON DUPLICATE KEY UPDATE leaves no warning where INSERT IGNORE
