@@ -1,7 +1,8 @@
-"""SHOW TXGUARD LOCKS: cross-shard commits that are not decided, and lock records that are still on the shards.
+"""SHOW TXGUARD LOCKS: cross-shard commits that are not decided, and the lock records that they have on the shards.
 
-`State`: outstanding or orphaned (the oracle waits for its outcome), decided (an undo or the deletion of the record is
-to come), stored (a record that the oracle does not know: the janitor will look at it).
+`State`: outstanding or orphaned (the oracle waits for the outcome), decided (an undo is being carried out), unknown (a
+record that the oracle does not know and that is older than its deletion takes: the janitor will look at it). Records of
+decided transactions are deleted in batches; they are not locks any more and do not show.
 """
 
 from __future__ import annotations
@@ -37,14 +38,16 @@ async def show_locks(sources: Sources) -> LocalResult:
     for commit in (await sources.services.engine.tso.statistics()).outstanding:
         locks[commit.start_ts] = _outstanding(commit)
     names = list(sources.services.pools)
+    oldest_ms = sources.services.engine.settings.orphan_age_ms
     for name, answer in zip(names, await settle([_stored(sources, name) for name in names]), strict=True):
         if isinstance(answer, _UNREACHABLE):
             continue
         if isinstance(answer, Exception):
             raise answer
         for start_ts, commit_ts, participants, age_ms in answer.rows:
-            lock = _Lock(_int(start_ts), _int(commit_ts), _text(participants), _int(age_ms), "stored")
-            locks.setdefault(lock.start_ts, lock).locked_on.append(name)
+            lock = _Lock(_int(start_ts), _int(commit_ts), _text(participants), _int(age_ms), "unknown")
+            if lock.start_ts in locks or lock.age_ms > oldest_ms:
+                locks.setdefault(lock.start_ts, lock).locked_on.append(name)
     return LocalResult.of(
         _NAMES,
         [

@@ -34,8 +34,13 @@ from proxy.executor.writes import Write
 from proxy.routing.tables import Table
 from proxy.sql.plan import Access, InsertPlan, QueryPlan, ShowPlan
 from tso.types import ShardName
+from txguard.engine.shard import ShardError
+from txguard.errors import Conflict
 
 MakeUnit = Callable[[], Unit]
+
+ER_QUERY_INTERRUPTED = 1317
+DEADLOCK = "Deadlock found when trying to get lock; try restarting transaction"
 
 
 class Executor:
@@ -45,6 +50,8 @@ class Executor:
         self._services = services
         self.connections = connections
         self.conditions: list[Condition] = []
+        self.unit: Unit | None = None
+        """The transaction of the statement that runs."""
 
     # ------------------------------------------------------------ queries
 
@@ -82,13 +89,18 @@ class Executor:
     @asynccontextmanager
     async def _ended(self, unit: Unit | None, implicit: MakeUnit) -> AsyncIterator[Unit]:
         """The unit of one statement: the open one as it is, or an implicit one, committed or rolled back at the end."""
-        own = implicit() if unit is None else unit
+        own = self.unit = implicit() if unit is None else unit
         try:
             yield own
-        except BaseException:
-            if own.implicit:
+        except BaseException as error:
+            lost_deadlock = _lost_deadlock(own, error)
+            if own.implicit or lost_deadlock:
                 await own.transaction.rollback()
+            if lost_deadlock:
+                raise Conflict(DEADLOCK) from error
             raise
+        finally:
+            self.unit = None
         if own.implicit:
             with self.connections.protected():
                 await own.transaction.commit()
@@ -174,3 +186,7 @@ class Executor:
             if reply.complete and reply.warnings and branch is not None:
                 assert isinstance(branch.connection, BackendConnection)
                 self.conditions += await fetch_warnings(branch.connection, timeout_s)
+
+
+def _lost_deadlock(unit: Unit, error: BaseException) -> bool:
+    return unit.lost_deadlock and isinstance(error, ShardError) and error.errno == ER_QUERY_INTERRUPTED

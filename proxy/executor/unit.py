@@ -16,3 +16,5 @@ class Unit:
     implicit: bool
     unmanaged: frozenset[str] = field(default_factory=frozenset)
     """The tables without a primary key that it has written."""
+    lost_deadlock: bool = False
+    """Chosen as the one to give way: what interrupts its statement means 1213."""

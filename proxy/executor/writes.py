@@ -49,15 +49,9 @@ class Write:
             locking_read=plan.access is Access.LOCKING_READ,
             inserts=plan.inserts or bool(plan.reads),
             expected_rows=None if plan.reads else plan.expected_rows,
-            checks=self._checks(),
+            checks=[conflict_check(self.execution, check) for check in plan.checks],
         )
         return raise_first_error(replies)
-
-    def _checks(self) -> list[ConflictCheck]:
-        """[R1]: without a snapshot there is nothing to conflict with."""
-        if self.unit.transaction.read_ts is None:
-            return []
-        return [conflict_check(self.execution, check) for check in self.plan.checks]
 
     def _statement(self, shard: ShardName) -> Statement:
         plan, execution = self.plan, self.execution

@@ -53,6 +53,8 @@ async def _probe(pool: BackendPool) -> None:
             pass
     except _UNREACHABLE:
         pass
+    except Exception as error:
+        log.error("shard_probe_failed", shard=pool.name, exc_info=error)
 
 
 def _tell(name: ShardName, pool: BackendPool, known: dict[ShardName, bool]) -> None:

@@ -38,6 +38,7 @@ from proxy.server.care import care_for_pools, load_defaults, watch_shards
 from proxy.server.connection_phase import Identity
 from proxy.server.handler import Client, Login
 from proxy.server.listener import Listener, ListenerSettings, make_server_tls
+from proxy.session.deadlocks import DeadlockWatch
 from proxy.session.process import Limits, Process
 from proxy.session.profiles import ServerDefaults
 from proxy.session.registry import SessionRegistry
@@ -219,6 +220,7 @@ async def _run(listener: Listener, process: Process, ready: Ready | None) -> Non
             group.create_task(services.catalog_store.watch(CATALOG_REFRESH_S), name="catalog"),
             group.create_task(care_for_pools(services.pools), name="pools"),
             group.create_task(watch_shards(services.pools), name="shards"),
+            group.create_task(DeadlockWatch(services, process.registry).run(), name="deadlocks"),
         ]
         await load_defaults(services, process.defaults)
         serving = group.create_task(listener.run(), name="listener")

@@ -40,8 +40,22 @@ class SessionView:
     transaction: TransactionView | None
 
 
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A session's transaction and its shard connections at one moment. `waits`: its statement has run for a while."""
+
+    connection_id: int
+    start_ts: int
+    threads: tuple[tuple[ShardName, int], ...]
+    waits: bool
+
+
 class Registered(Protocol):
-    """What the registry asks of a session."""
+    """What the registry asks of a session.
+
+    `holding`: None when it has no transaction. `lose`: give the transaction up, if it still is the running one,
+    with 1213 to its client.
+    """
 
     @property
     def connection_id(self) -> int: ...
@@ -50,6 +64,8 @@ class Registered(Protocol):
     def view(self) -> SessionView: ...
     def kill_query(self) -> None: ...
     def kill_connection(self) -> None: ...
+    def holding(self, waits_long_s: float) -> Holding | None: ...
+    def lose(self, start_ts: int) -> None: ...
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from proxy.session.prepared import PreparedStatements
 from proxy.session.preparing import definitions
 from proxy.session.process import Process
 from proxy.session.query_engine import QueryEngine
-from proxy.session.registry import SessionView
+from proxy.session.registry import Holding, SessionView
 from proxy.sql.lexer import split_statements
 from proxy.sql.plan import Planned
 from proxy.wire.statements import make_prepare_ok
@@ -231,6 +231,20 @@ class Session:
             for_s=time.monotonic() - self._talk.since,
             transaction=self._talk.transactions.view(),
         )
+
+    def holding(self, waits_long_s: float) -> Holding | None:
+        unit = self._talk.executor.unit or self._talk.transactions.unit
+        if unit is None or unit.transaction.start_ts is None:
+            return None
+        threads = tuple((shard, held.thread_id) for held, shard in self._talk.connections.held.items())
+        waits = self._talk.running is not None and time.monotonic() - self._talk.since > waits_long_s
+        return Holding(self.connection_id, unit.transaction.start_ts, threads, waits)
+
+    def lose(self, start_ts: int) -> None:
+        unit = self._talk.executor.unit
+        if unit is not None and unit.transaction.start_ts == start_ts:
+            unit.lost_deadlock = True
+            self._stop_running(query_only=True)
 
     def kill_query(self) -> None:
         self._stop_running(query_only=True)

@@ -14,7 +14,7 @@ from pymysql.connections import Connection
 from proxy.wire.capabilities import Status
 from tests.integration.conftest import LOCK_WAIT_TIMEOUT_S, Cluster
 
-ROWS = 12
+ROWS = 40
 
 
 @pytest.fixture
@@ -352,3 +352,62 @@ def test_kill_ends_a_connection_and_its_transaction(one: Connection[Any], two: C
         run(one, "SELECT 1")
     run(two, "UPDATE account SET balance = 3")
     assert total(two) == 3 * ROWS
+
+
+def ids_by_shard(cluster: Cluster, database: str) -> list[list[int]]:
+    placed = []
+    for number in range(len(cluster.servers)):
+        with cluster.connect_shard(number, database) as shard:
+            placed.append([row[0] for row in run(shard, "SELECT id FROM account ORDER BY id")])
+    return placed
+
+
+def send(connection: Connection[Any], sql: str) -> None:
+    """Without waiting for the answer."""
+    connection._execute_command(3, sql)  # type: ignore[attr-defined]
+
+
+def answer(connection: Connection[Any]) -> int:
+    """The errno of what was sent, 0 when it went well."""
+    try:
+        connection._read_query_result()  # type: ignore[attr-defined]
+    except pymysql.err.MySQLError as error:
+        return int(error.args[0])
+    return 0
+
+
+@pytest.mark.parametrize("begin", ["BEGIN", "SET autocommit = 0"])
+def test_a_deadlock_over_two_shards_costs_the_younger_one(
+    proxy_cluster: Cluster, database: str, one: Connection[Any], two: Connection[Any], begin: str
+) -> None:
+    placed = ids_by_shard(proxy_cluster, database)
+    here, there = placed[0][0], placed[1][0]
+    for connection, first in ((one, here), (two, there)):
+        run(connection, begin)
+        run(connection, f"UPDATE account SET balance = balance + 1 WHERE id = {first}")
+    began = time.monotonic()
+    send(one, f"UPDATE account SET balance = balance + 1 WHERE id = {there}")
+    send(two, f"UPDATE account SET balance = balance + 1 WHERE id = {here}")
+    assert answer(two) == 1213
+    assert answer(one) == 0
+    assert time.monotonic() - began < LOCK_WAIT_TIMEOUT_S - 1
+    run(one, "COMMIT")
+    assert run(two, f"SELECT balance FROM account WHERE id IN ({here}, {there})") == ((11,), (11,))
+
+
+def test_a_deadlock_of_three(
+    proxy_cluster: Cluster, database: str, one: Connection[Any], two: Connection[Any]
+) -> None:
+    ids = [shard[0] for shard in ids_by_shard(proxy_cluster, database)]
+    with proxy_cluster.connect(database) as three:
+        ring = [one, two, three]
+        for connection, own in zip(ring, ids, strict=True):
+            run(connection, "BEGIN")
+            run(connection, f"UPDATE account SET balance = balance + 1 WHERE id = {own}")
+        for connection, wanted in zip(ring, [*ids[1:], ids[0]], strict=True):
+            send(connection, f"UPDATE account SET balance = balance + 1 WHERE id = {wanted}")
+        assert answer(three) == 1213
+        assert answer(two) == 0
+        run(two, "COMMIT")
+        assert answer(one) == 0
+        run(one, "COMMIT")
