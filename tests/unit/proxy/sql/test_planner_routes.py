@@ -62,6 +62,8 @@ ROUTES = [
     ("SELECT * FROM users u LEFT JOIN orders o ON u.id = o.user_id AND u.id = 7", "all"),
     ("SELECT * FROM users u LEFT JOIN orders o ON u.id = o.user_id AND o.user_id = 7", "all"),
     ("SELECT * FROM users u LEFT JOIN orders o ON u.id = o.user_id WHERE o.user_id IN (7)", "orders[7]"),
+    ("SELECT 1 FROM users u LEFT JOIN (orders a JOIN orders b ON a.user_id = b.user_id AND a.user_id = 5) "
+     "ON u.id = a.user_id", "all"),
     ("SELECT * FROM orders a JOIN orders b USING (user_id)", "all"),
     ("SELECT * FROM users u JOIN countries c ON c.id = u.age", "all"),
     ("SELECT * FROM users u LEFT JOIN countries c ON c.id = u.age WHERE u.id = 3", "users[3]"),
