@@ -1,4 +1,4 @@
-"""Taking a table that is on a shard already, with its rows, into the catalog: `txguard adopt`.
+"""Taking a table that is on a shard already, with its rows, into the catalog: ADOPT TABLE.
 
 It becomes a single table on the shard where it is, versioned if it has a primary key. A crash half-way leaves
 it versioned but outside the catalog; adopting it again goes on from there.

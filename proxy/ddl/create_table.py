@@ -122,7 +122,7 @@ def _check_free(catalog: Catalog, table: TableId, conditional: bool) -> Conditio
         if (stray.schema, stray.name) == table:
             raise TableExists(
                 f"Table '{name}' already exists on {', '.join(stray.shards)}, made outside of TxGuard: adopt it with "
-                f"`txguard adopt {schema}.{name}`, or drop it there"
+                f"`ADOPT TABLE {schema}.{name}`, or drop it there"
             )
     if schema not in catalog.schemas:
         raise UnknownDatabase(f"Unknown database '{schema}'")

@@ -71,12 +71,6 @@ class Ddl:
             self._unfinished = False
             return result
 
-    async def adopt(self, schema: str, name: str) -> DdlResult:
-        """Take an existing table into the catalog (`txguard adopt`)."""
-        async with self._workshop.exclusive() as left_behind:
-            await recover(self._workshop, left_behind)
-            return DdlResult(warnings=await adopt_table(self._workshop, (schema, name)))
-
     async def _run(self, plan: DdlPlan, client: Client) -> DdlResult:
         if plan.kind in (DdlKind.CREATE_DATABASE, DdlKind.DROP_DATABASE):
             return await self._run_database(plan, client)
@@ -90,6 +84,8 @@ class Ddl:
             case DdlKind.TRUNCATE_TABLE:
                 await truncate_table(workshop, tables[0])
                 return DdlResult()
+            case DdlKind.ADOPT_TABLE:
+                return DdlResult(warnings=await adopt_table(workshop, tables[0]))
             case DdlKind.CREATE_INDEX:
                 made = await create_index(
                     workshop, tables[0], plan.text, conditional=conditional, client=client

@@ -89,7 +89,7 @@ class BadHint(ProxyError):
 
 
 class NotAdoptable(ProxyError):
-    """`txguard adopt` of a table that is not on exactly one shard, or that the catalog has already."""
+    """ADOPT TABLE of a table that is not on exactly one shard, or that the catalog has already."""
 
     errno = 1105
     sqlstate = "HY000"

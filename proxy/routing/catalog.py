@@ -112,7 +112,7 @@ class Catalog:
             if (stray.schema, stray.name) == (schema, name):
                 raise NoSuchTable(
                     f"Table '{schema}.{name}' is not in TxGuard's catalog, but exists on {', '.join(stray.shards)}: "
-                    f"adopt it with: txguard adopt {schema}.{name}"
+                    f"adopt it with: ADOPT TABLE {schema}.{name}"
                 )
         if schema not in self.schemas:
             raise UnknownDatabase(f"Unknown database '{schema}'")

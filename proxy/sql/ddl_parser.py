@@ -1,4 +1,4 @@
-"""CREATE, DROP and TRUNCATE, as far as planning must know them; what they define is read off the servers.
+"""CREATE, DROP, TRUNCATE and ADOPT, as far as planning must know them; what they define is read off the servers.
 
 A comment in the statement may say where a table's rows go: `/* txguard: shard_key=customer_id */`,
 `/* txguard: kind=reference */`, `/* txguard: kind=single, home=shard1 */`.
@@ -36,6 +36,11 @@ class DdlParser(Cursor):
             table = self._table()
             self.expect_end()
             return self._plan(DdlKind.TRUNCATE_TABLE, (table,), False)
+        if verb == "ADOPT":
+            self.expect("TABLE")
+            table = self._table()
+            self.expect_end()
+            return self._plan(DdlKind.ADOPT_TABLE, (table,), False)
         if self.at("TABLE", "TABLES"):
             self.advance()
             return self._create_table() if verb == "CREATE" else self._drop_table()

@@ -129,7 +129,7 @@ def plan_statement(planning: Planning) -> Plan:
         return ShowParser(tokens, planning.schemas, planning.database).show()
     if word in ("DESCRIBE", "DESC", "EXPLAIN"):
         return ShowParser(tokens, planning.schemas, planning.database).describe()
-    if word in ("CREATE", "DROP", "TRUNCATE"):
+    if word in ("CREATE", "DROP", "TRUNCATE", "ADOPT"):
         return DdlParser(tokens, planning.database).plan()
     if word in _REFUSED:
         Cursor(tokens).refuse(f"the statement {word} {tokens.tokens[1].text}".rstrip())

@@ -172,6 +172,8 @@ class DdlKind(enum.Enum):
     DROP_DATABASE = "DROP DATABASE"
     CREATE_INDEX = "CREATE INDEX"
     DROP_INDEX = "DROP INDEX"
+    ADOPT_TABLE = "ADOPT TABLE"
+    """TxGuard's own: take a table that is on one shard already, with its rows, into the catalog."""
 
 
 @dataclass(frozen=True, slots=True)

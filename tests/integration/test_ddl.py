@@ -171,7 +171,7 @@ async def test_names_that_are_taken(bench: Bench) -> None:
     result = await bench.create(ACCOUNTS, conditional=True)
     assert result.warnings[0][:2] == ("Note", 1050)
     await bench.sql("s2", "CREATE TABLE shop.stray (id INT PRIMARY KEY)")
-    with pytest.raises(TableExists, match=r"txguard adopt shop\.stray"):
+    with pytest.raises(TableExists, match=r"ADOPT TABLE shop\.stray"):
         await bench.create("CREATE TABLE stray (id INT PRIMARY KEY)")
     with pytest.raises(UnknownDatabase):
         await bench.run(DdlKind.CREATE_TABLE, "CREATE TABLE x.y (id INT PRIMARY KEY)", "x.y")
@@ -279,14 +279,14 @@ async def test_a_table_with_rows_is_adopted_where_it_is(bench: Bench) -> None:
         "s2", "CREATE TABLE shop.old (id INT PRIMARY KEY, x INT)", "INSERT INTO shop.old VALUES (1, 2)"
     )
     await bench.store.load()
-    with pytest.raises(NoSuchTable, match=r"exists on s2: adopt it with: txguard adopt shop\.old"):
+    with pytest.raises(NoSuchTable, match=r"exists on s2: adopt it with: ADOPT TABLE shop\.old"):
         bench.catalog.require("shop", "old")
-    await bench.ddl.adopt("shop", "old")
+    await bench.run(DdlKind.ADOPT_TABLE, "ADOPT TABLE old", "old")
     table = bench.catalog.require("shop", "old")
     assert (table.kind, table.home, table.managed) == (TableKind.SINGLE, "s2", True)
     assert await bench.sql("s2", "SELECT id, x, _txg_ts FROM shop.old") == [(1, 2, 0)]
     with pytest.raises(NotAdoptable):
-        await bench.ddl.adopt("shop", "old")
+        await bench.run(DdlKind.ADOPT_TABLE, "ADOPT TABLE old", "old")
 
 
 class Crash(BaseException):

@@ -116,7 +116,7 @@ def test_errors_say_what_to_do() -> None:
     routes = catalog(strays=[Stray("shop", "old", (ShardName("s2"),))])
     with pytest.raises(NoSuchTable, match=r"^Table 'shop.nothing' doesn't exist$"):
         routes.require("shop", "nothing")
-    with pytest.raises(NoSuchTable, match=r"exists on s2: adopt it with: txguard adopt shop\.old"):
+    with pytest.raises(NoSuchTable, match=r"exists on s2: adopt it with: ADOPT TABLE shop\.old"):
         routes.require("shop", "old")
     with pytest.raises(UnknownDatabase, match=r"^Unknown database 'x'$"):
         routes.require("x", "t")
