@@ -29,7 +29,7 @@ _PERMANENT = frozenset({"42", "3D", "28"})
 
 
 def errors(root: type[Exception]) -> list[type[Exception]]:
-    """Every class below `root` that carries a number, by number and name."""
+    """Every class below `root` that carries a number, by number, name and module."""
     found: set[type[Exception]] = set()
     waiting = [root]
     while waiting:
@@ -37,7 +37,7 @@ def errors(root: type[Exception]) -> list[type[Exception]]:
         waiting += one.__subclasses__()
         if isinstance(getattr(one, "errno", None), int):
             found.add(one)
-    return sorted(found, key=lambda error: (getattr(error, "errno", 0), error.__name__))
+    return sorted(found, key=lambda error: (getattr(error, "errno", 0), error.__name__, error.__module__))
 
 
 def render() -> str:
