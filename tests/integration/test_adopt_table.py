@@ -28,6 +28,9 @@ def test_a_table_made_behind_the_proxy_is_adopted_with_its_rows(
         assert cursor.fetchone() == (31,)
         with pytest.raises(pymysql.MySQLError):
             cursor.execute("ADOPT TABLE old")
-    with proxy_cluster.connect_shard(1, database) as shard, shard.cursor() as cursor:
-        with pytest.raises(pymysql.MySQLError):
-            cursor.execute("UPDATE old SET x = 0")
+    with (
+        proxy_cluster.connect_shard(1, database) as shard,
+        shard.cursor() as cursor,
+        pytest.raises(pymysql.MySQLError),
+    ):
+        cursor.execute("UPDATE old SET x = 0")
