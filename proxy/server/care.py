@@ -23,7 +23,7 @@ PROBE_TIMEOUT_S = 2.0
 
 _DEFAULTS = (
     "SELECT CHARACTER_SET_NAME, DEFAULT_COLLATE_NAME FROM information_schema.CHARACTER_SETS",
-    "SELECT @@GLOBAL.sql_mode",
+    "SELECT @@GLOBAL.sql_mode, VERSION()",
 )
 _UNREACHABLE = (ShardUnavailable, ConnectionLost, ShardError)
 
@@ -75,11 +75,11 @@ async def load_defaults(services: Services, defaults: ServerDefaults) -> None:
     for shard in services.engine.shards.values():
         try:
             async with borrow(shard, settings.acquire_timeout_s) as connection:
-                charsets, sql_mode = await connection.run(_DEFAULTS, settings.control_timeout_s)
+                charsets, others = await connection.run(_DEFAULTS, settings.control_timeout_s)
         except _UNREACHABLE:
             continue
         defaults.collations.update((_text(name), _text(collation)) for name, collation in charsets.rows)
-        defaults.sql_mode = _text(sql_mode.rows[0][0])
+        defaults.sql_mode, defaults.version = (_text(value) for value in others.rows[0])
         return
 
 

@@ -186,8 +186,10 @@ def hints(config: Config) -> dict[tuple[str, str], Hint]:
 async def _serve_clients(
     config: Config, services: Services, ddl: Ddl, defaults: ServerDefaults, ready: Ready | None
 ) -> None:
+    await load_defaults(services, defaults)
     registry = SessionRegistry()
-    sources = Sources(services, registry, config.proxy.server_version)
+    version = server_version(config, defaults)
+    sources = Sources(services, registry, version)
     users = {user.name: user for user in config.users}
 
     def allowed_databases(user: str) -> frozenset[str] | None:
@@ -197,7 +199,7 @@ async def _serve_clients(
     def make_session(client: Client, login: Login) -> Session:
         return Session(process, client, login)
 
-    listener = _listener(config, make_session)
+    listener = _listener(config, version, make_session)
     process = Process(
         services=services,
         planner=Planner(),
@@ -222,7 +224,6 @@ async def _run(listener: Listener, process: Process, ready: Ready | None) -> Non
             group.create_task(watch_shards(services.pools), name="shards"),
             group.create_task(DeadlockWatch(services, process.registry).run(), name="deadlocks"),
         ]
-        await load_defaults(services, process.defaults)
         serving = group.create_task(listener.run(), name="listener")
         announcing = group.create_task(_announce(listener, ready), name="announce")
         try:
@@ -246,13 +247,26 @@ async def _announce(listener: Listener, ready: Ready | None) -> None:
         ready(listener.addresses)
 
 
-def _listener(config: Config, make_session: Callable[[Client, Login], Session]) -> Listener:
+def server_version(config: Config, defaults: ServerDefaults) -> str:
+    """What clients are told in the greeting: the configured one, or the shards' own.
+
+    Drivers choose collations and SQL by it, so it must be that of the servers that will answer. "5.5.5-" is what
+    MariaDB itself puts in front.
+    """
+    configured = config.proxy.server_version
+    if "server_version" in config.proxy.model_fields_set or not defaults.version:
+        return configured
+    number, _, rest = defaults.version.partition("-")
+    return f"5.5.5-{number}-MariaDB-TxGuard" if "mariadb" in rest.lower() else f"{number}-TxGuard"
+
+
+def _listener(config: Config, version: str, make_session: Callable[[Client, Login], Session]) -> Listener:
     proxy = config.proxy
     tls = None
     if proxy.tls_cert is not None and proxy.tls_key is not None:
         tls = make_server_tls(proxy.tls_cert, proxy.tls_key)
     identity = Identity(
-        server_version=proxy.server_version,
+        server_version=version,
         accounts=Accounts(config.users, secrets.token_bytes(32)),
         keys=KeyPair(),
         offers_tls=tls is not None,

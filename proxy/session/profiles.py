@@ -17,6 +17,8 @@ class ServerDefaults:
     collations: dict[str, str] = field(default_factory=dict)
     """The default collation of each character set."""
     sql_mode: str = "STRICT_TRANS_TABLES"
+    version: str = ""
+    """VERSION() of the shards; empty: none has answered yet."""
     variables: dict[str, str] = field(default_factory=dict)
     """What TxGuard sets in every session that does not set it itself: name to SQL literal."""
 
