@@ -311,11 +311,12 @@ async def test_a_row_changes_exactly_when_the_server_says_so(place: Place, case:
     [table] = await place.make("SET SESSION sql_mode = ''", *tables)
     transaction = await place.shard.begin(place.schema)
     await transaction.do("SET SESSION sql_mode = ''")
+    [(*before, _)] = await transaction.rows(dump_query(table))
     plain = await transaction.do(f"UPDATE plain SET v = {new}")
     managed = await transaction.do(f"UPDATE t SET v = {new}")
-    assert managed.affected_rows == plain.affected_rows
-    history = await transaction.rows(history_query(table, transaction.start_ts))
-    assert len(history) == plain.affected_rows
-    [(_, _, _, writer)] = await transaction.rows(dump_query(table))
-    assert writer == (transaction.start_ts if plain.affected_rows else 0)
+    if case != "json number":  # MySQL with a binary log, or a trigger that looks, says no; without, yes
+        assert managed.affected_rows == plain.affected_rows
+    [(*row, writer)] = await transaction.rows(dump_query(table))
+    assert (row != before) == (writer == transaction.start_ts) == managed.affected_rows
+    assert len(await transaction.rows(history_query(table, transaction.start_ts))) == managed.affected_rows
     await transaction.rollback()
