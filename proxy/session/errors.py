@@ -169,26 +169,6 @@ class NotThreadOwner(ProxyError):
         super().__init__(f"You are not owner of thread {thread_id}")
 
 
-class QueryInterrupted(ProxyError):
-    """The statement was stopped by KILL QUERY."""
-
-    errno = 1317
-    sqlstate = "70100"
-
-    def __init__(self) -> None:
-        super().__init__("Query execution was interrupted")
-
-
-class EmptyQuery(ProxyError):
-    """A statement with nothing in it."""
-
-    errno = 1065
-    sqlstate = "42000"
-
-    def __init__(self) -> None:
-        super().__init__("Query was empty")
-
-
 class DatabaseDenied(ProxyError):
     """The account may not use the database."""
 
