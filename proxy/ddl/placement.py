@@ -60,6 +60,8 @@ def place_table(
         version=0,
     )
     table = make_table(row, facts)
+    if kind is TableKind.REFERENCE:
+        _refuse_clocks(table)
     if table.shard_key is not None:
         codec_for(key_column(table), weights)
         for key in facts.unique_keys:
@@ -93,6 +95,13 @@ def _refuse_forms(facts: TableFacts) -> None:
             raise NotSupported(
                 f"the column name `{column.name}`: names that begin with {_RESERVED} are TxGuard's"
             )
+
+
+def _refuse_clocks(table: Table) -> None:
+    """The copies of a reference table are written by one statement each: their clocks would tell different times."""
+    for column in table.columns:
+        if column.on_update_clock:
+            raise NotSupported(f"ON UPDATE CURRENT_TIMESTAMP in a reference table (column `{column.name}`)")
 
 
 def _kind(facts: TableFacts, hint: Hint) -> TableKind:

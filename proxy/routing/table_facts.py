@@ -169,6 +169,7 @@ def _column(row: Sequence[Value]) -> Column:
         ),
         generated="VIRTUAL GENERATED" in extras or "STORED GENERATED" in extras,
         auto_increment="AUTO_INCREMENT" in extras,
+        on_update_clock="ON UPDATE" in extras,
     )
 
 

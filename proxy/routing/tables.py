@@ -31,6 +31,8 @@ class Column:
     default: str | None
     generated: bool
     auto_increment: bool
+    on_update_clock: bool = False
+    """ON UPDATE CURRENT_TIMESTAMP: each shard's own clock writes it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,14 @@ def test_by_the_first_column_of_the_primary_key_unless_a_hint_says_otherwise() -
     assert possible_keys(given, Hint()) == ("id",)
 
 
+def test_a_reference_table_is_not_written_by_each_shards_own_clock() -> None:
+    touched = dataclasses.replace(column("touched", "datetime"), on_update_clock=True)
+    given = facts(column("id"), touched, primary=key("PRIMARY", "id"))
+    assert place(given).row.kind is TableKind.SHARDED
+    with pytest.raises(NotSupported, match="ON UPDATE CURRENT_TIMESTAMP"):
+        place(given, Hint(TableKind.REFERENCE))
+
+
 def test_a_table_without_a_primary_key_is_single_and_unmanaged() -> None:
     placement = place(facts())
     assert (placement.row.kind, placement.row.managed) == (TableKind.SINGLE, False)
