@@ -22,8 +22,8 @@ ROWS = 20
 def connection(proxy_cluster: Cluster, database: str) -> Iterator[Connection[Any]]:
     with proxy_cluster.connect(database) as connection, connection.cursor() as cursor:
         cursor.execute(
-            "CREATE TABLE thing (id INT PRIMARY KEY, big BIGINT UNSIGNED, price DECIMAL(12,3), ratio DOUBLE, single FLOAT,"
-            " name VARCHAR(40), data BLOB, day DATE, at DATETIME(3), span TIME, flag BIT(4), year YEAR)"
+            "CREATE TABLE thing (id INT PRIMARY KEY, big BIGINT UNSIGNED, price DECIMAL(12,3), ratio DOUBLE,"
+            " single FLOAT, name VARCHAR(40), data BLOB, day DATE, at DATETIME(3), span TIME, flag BIT(4), year YEAR)"
         )
         for number in range(ROWS):
             cursor.execute(

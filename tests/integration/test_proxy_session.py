@@ -1,4 +1,4 @@
-"""A session's own matters through the proxy: SET, variables, character sets, databases, accounts, the admin commands."""
+"""A session's own matters through the proxy: SET, variables, character sets, databases, accounts, admin commands."""
 
 from __future__ import annotations
 

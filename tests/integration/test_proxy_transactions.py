@@ -1,4 +1,4 @@
-"""Transactions through the proxy, as MySQL has them: autocommit, implicit commits, savepoints, status flags, endings."""
+"""Transactions through the proxy, as MySQL has them: autocommit, implicit commits, savepoints, flags, endings."""
 
 from __future__ import annotations
 
@@ -334,11 +334,7 @@ def test_kill_query_stops_a_statement_and_keeps_the_session(
     time.sleep(0.2)
     run(two, f"KILL QUERY {sleeper}")
     began = time.monotonic()
-    try:
-        one._read_query_result()  # type: ignore[attr-defined]
-        assert one._result.rows == ((1,),)  # type: ignore[attr-defined]  # SLEEP says 1 when it was cut short
-    except pymysql.err.MySQLError as error:
-        assert error.args[0] == 1317
+    assert answer(one) in (0, 1317)  # SLEEP says 1, without an error, when it was cut short
     assert time.monotonic() - began < 5
     assert run(one, "SELECT 1") == ((1,),)
 
