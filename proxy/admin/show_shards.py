@@ -1,4 +1,4 @@
-"""SHOW TXGUARD SHARDS: one row for each shard, with its pool and what is undecided on it."""
+"""SHOW TXGUARD SHARDS: one row for each shard, with its connections and what is undecided on it."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ async def show_shards(sources: Sources) -> LocalResult:
     outstanding = await _outstanding(sources)
     rows = []
     for name, pool in sources.services.pools.items():
-        figures = pool.statistics()
+        figures, control = pool.statistics(), sources.services.control[name].statistics()
         rows.append(
             (
                 name,
                 figures.address,
                 figures.state.value,
-                figures.server_version,
-                figures.open,
-                figures.idle,
-                figures.waiting,
-                figures.max_connections,
+                figures.server_version.removeprefix("5.5.5-"),
+                figures.open + control.open,
+                figures.idle + control.idle,
+                figures.waiting + control.waiting,
+                figures.max_connections + control.max_connections,
                 None if outstanding is None else outstanding[name],
                 figures.last_error,
             )

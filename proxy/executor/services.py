@@ -18,6 +18,9 @@ from txguard.engine.engine import Engine
 class Services:
     engine: Engine
     pools: Pools
+    """For the sessions."""
+    control: Pools
+    """For the engine's own statements."""
     catalog_store: CatalogStore
     sequences: Sequences
     max_merge_bytes: int

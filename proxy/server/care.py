@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
@@ -28,11 +29,11 @@ _DEFAULTS = (
 _UNREACHABLE = (ShardUnavailable, ConnectionLost, ShardError)
 
 
-async def care_for_pools(pools: Pools) -> None:
+async def care_for_pools(groups: Sequence[Pools]) -> None:
     """Close connections that nobody needs any more. Runs until cancelled."""
     while True:
         await asyncio.sleep(TRIM_INTERVAL_S)
-        for pool in pools.values():
+        for pool in (pool for pools in groups for pool in pools.values()):
             pool.trim(IDLE_S)
 
 

@@ -25,7 +25,7 @@ from proxy.auth.rsa import KeyPair
 from proxy.backend.connect import ShardAddress, make_tls_context
 from proxy.backend.pool import BackendPool
 from proxy.backend.profile import SessionProfile, intern_profile
-from proxy.config import Config, split_address
+from proxy.config import Config, ShardConfig, split_address
 from proxy.ddl.ddl import Ddl
 from proxy.ddl.hints import Hint
 from proxy.ddl.workshop import Workshop
@@ -67,13 +67,13 @@ Ready = Callable[[Sequence[str]], None]
 
 async def serve(config: Config, ready: Ready | None = None) -> None:
     """Serve until cancelled. Raises OSError when an address cannot be bound, ConfigError for a wrong set of shards."""
-    async with _oracle(config) as tso, _pools(config) as pools:
-        defaults = ServerDefaults(variables=session_variables(config))
+    defaults = ServerDefaults(variables=session_variables(config))
+    async with _oracle(config) as tso, _pools(config) as (pools, control):
         profile = intern_profile(SessionProfile(variables=tuple(sorted(defaults.variables.items()))))
-        shards = {name: EngineShard(pool, profile) for name, pool in pools.items()}
+        shards = {name: EngineShard(pool, profile) for name, pool in control.items()}
         engine = Engine(shards, tso, engine_settings(config))
-        for name, pool in pools.items():
-            pool.on_connect = partial(engine.prepare, name)
+        for name in shards:
+            pools[name].on_connect = control[name].on_connect = partial(engine.prepare, name)
         for name, error in (await engine.start()).items():
             log.warning("shard_down", shard=name, reason=str(error))
         store = CatalogStore(shards)
@@ -84,7 +84,7 @@ async def serve(config: Config, ready: Ready | None = None) -> None:
             hints(config),
         )
         await ddl.start()
-        services = Services(engine, pools, store, sequences, config.proxy.max_merge_bytes)
+        services = Services(engine, pools, control, store, sequences, config.proxy.max_merge_bytes)
         await _serve_clients(config, services, ddl, defaults, ready)
 
 
@@ -117,29 +117,49 @@ async def _wait_for_oracle(config: Config) -> EmbeddedTso | RemoteTso:
 
 
 @contextlib.asynccontextmanager
-async def _pools(config: Config) -> AsyncIterator[Pools]:
-    pools: dict[ShardName, BackendPool] = {}
-    for shard in config.shards:
-        address = ShardAddress(
-            user=shard.user,
-            password=shard.password or "",
-            host=shard.host,
-            port=shard.port,
-            socket=shard.socket,
-            tls=make_tls_context(shard.tls, shard.tls_ca),
-        )
-        name = ShardName(shard.name)
-        pools[name] = BackendPool(
-            name,
-            address,
-            max_connections=shard.max_connections,
-            connect_timeout_s=shard.connect_timeout_s,
-        )
+async def _pools(config: Config) -> AsyncIterator[tuple[Pools, Pools]]:
+    """For each shard a pool for the sessions and one for the engine's own statements.
+
+    The engine's is apart so that it is never exhausted by transactions that wait for what only the engine can do: undo
+    a commit, check for conflicts, find a deadlock.
+    """
+    pools = {
+        ShardName(shard.name): _pool(shard, sessions_share(shard.max_connections)) for shard in config.shards
+    }
+    control = {
+        ShardName(shard.name): _pool(shard, shard.max_connections - sessions_share(shard.max_connections))
+        for shard in config.shards
+    }
     try:
-        yield pools
+        yield pools, control
     finally:
-        for pool in pools.values():
+        for pool in (*pools.values(), *control.values()):
             pool.close()
+
+
+def sessions_share(max_connections: int) -> int:
+    """How many of a shard's connections are for sessions; the rest is the engine's.
+
+    Data definition holds two of those at once while the janitor or the cleaner may have another, so at least three.
+    """
+    return max_connections - min(16, max(3, max_connections // 4))
+
+
+def _pool(shard: ShardConfig, max_connections: int) -> BackendPool:
+    address = ShardAddress(
+        user=shard.user,
+        password=shard.password or "",
+        host=shard.host,
+        port=shard.port,
+        socket=shard.socket,
+        tls=make_tls_context(shard.tls, shard.tls_ca),
+    )
+    return BackendPool(
+        ShardName(shard.name),
+        address,
+        max_connections=max_connections,
+        connect_timeout_s=shard.connect_timeout_s,
+    )
 
 
 async def _load_catalog(store: CatalogStore) -> None:
@@ -220,7 +240,7 @@ async def _run(listener: Listener, process: Process, ready: Ready | None) -> Non
         care = [
             group.create_task(services.engine.run(), name="engine"),
             group.create_task(services.catalog_store.watch(CATALOG_REFRESH_S), name="catalog"),
-            group.create_task(care_for_pools(services.pools), name="pools"),
+            group.create_task(care_for_pools((services.pools, services.control)), name="pools"),
             group.create_task(watch_shards(services.pools), name="shards"),
             group.create_task(DeadlockWatch(services, process.registry).run(), name="deadlocks"),
         ]

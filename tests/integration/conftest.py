@@ -62,12 +62,18 @@ class Cluster:
 StartCluster = Callable[..., Awaitable[Cluster]]
 
 
-def _config(servers: Sequence[AnyServer]) -> Config:
+def _config(servers: Sequence[AnyServer], max_connections: int) -> Config:
     shards = tuple(
         ShardConfig(
-            name=f"s{n}", host=s.host, port=s.port, user=s.user, password=s.password, connect_timeout_s=2
+            name=f"s{number}",
+            host=server.host,
+            port=server.port,
+            user=server.user,
+            password=server.password,
+            connect_timeout_s=2,
+            max_connections=max_connections,
         )
-        for n, s in enumerate(servers, 1)
+        for number, server in enumerate(servers, 1)
     )
     return Config(
         proxy=ProxyConfig(listen=f"127.0.0.1:{free_port()}", max_packet_bytes=20 * 1024 * 1024),
@@ -81,8 +87,8 @@ def _config(servers: Sequence[AnyServer]) -> Config:
     )
 
 
-async def _open(servers: Sequence[AnyServer], folder: Path) -> Cluster:
-    config = _config(servers)
+async def open_cluster(servers: Sequence[AnyServer], folder: Path, *, max_connections: int = 100) -> Cluster:
+    config = _config(servers, max_connections)
     path = folder / "txguard.toml"
     path.write_text(to_toml(config))
     proxy = ProxyProcess(path, config, folder / "proxy.log")
@@ -98,7 +104,7 @@ def proxy_cluster(server_kind: ServerKind) -> Iterator[Cluster]:
     cluster: Cluster | None = None
     try:
         servers = _run(_start(server_kind, folder, 3))
-        cluster = _run(_open(servers, folder))
+        cluster = _run(open_cluster(servers, folder))
         yield cluster
     finally:
         if cluster is not None:
@@ -113,7 +119,7 @@ async def own_cluster(fresh_shard_servers: StartServers, tmp_path: Path) -> Asyn
     started: list[Cluster] = []
 
     async def start(count: int = 3) -> Cluster:
-        cluster = await _open(await fresh_shard_servers(count=count), tmp_path)
+        cluster = await open_cluster(await fresh_shard_servers(count=count), tmp_path)
         started.append(cluster)
         return cluster
 

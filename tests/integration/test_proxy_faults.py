@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import pymysql
 import pytest
 from pymysql.connections import Connection
 
-from tests.integration.conftest import Cluster, StartCluster
+from tests.conftest import StartServers
+from tests.integration.conftest import Cluster, StartCluster, open_cluster
 
 ROWS = 30
 
@@ -160,3 +162,38 @@ async def test_the_proxy_says_good_bye_to_idle_clients_when_it_stops(own_cluster
     await cluster.proxy.stop()
     assert errno(client, "SELECT 1") in (1053, 2006, 2013)
     assert not cluster.proxy.running
+
+
+async def test_more_transactions_than_connections_wait_and_all_come_through(
+    fresh_shard_servers: StartServers, tmp_path: Path
+) -> None:
+    """What the engine itself must do on the shards is never held up by transactions that wait for it."""
+    cluster = await open_cluster(await fresh_shard_servers(count=2), tmp_path, max_connections=6)
+    try:
+        with cluster.connect() as client:
+            fill(client)
+
+        def transfer(source: int) -> int:
+            with cluster.connect("bank", autocommit=False) as connection:
+                for attempt in range(1, 30):
+                    try:
+                        run(connection, f"SELECT balance FROM account WHERE id = {source}")
+                        run(connection, f"UPDATE account SET balance = balance - 1 WHERE id = {source}")
+                        run(
+                            connection,
+                            f"UPDATE account SET balance = balance + 1 WHERE id = {(source + 1) % ROWS}",
+                        )
+                        connection.commit()
+                        return attempt
+                    except pymysql.err.MySQLError as error:
+                        if error.args[0] not in (1205, 1213, 9102, 9103):
+                            raise
+                        connection.rollback()
+            raise AssertionError("never came through")
+
+        await asyncio.gather(*(asyncio.to_thread(transfer, number) for number in range(24)))
+        with cluster.connect("bank") as client:
+            assert run(client, "SELECT SUM(balance) FROM account") == ((10 * ROWS,),)
+            assert all(row[4] <= 6 for row in run(client, "SHOW TXGUARD SHARDS"))
+    finally:
+        await cluster.proxy.stop()
