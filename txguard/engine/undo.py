@@ -58,7 +58,9 @@ def undo_table_statements(table: ManagedTable, start_ts: int) -> list[str]:
     )
     stored = quoted_list((*table.stored_names, WRITER))
     return [
-        f"DELETE {table.source} FROM {table.history} AS _txg_h STRAIGHT_JOIN {table.source} ON {same_key} "
+        # By key, whatever the optimizer thinks of a small table: a scan would lock, and have killed, the uninvolved.
+        f"DELETE {table.source} FROM {table.history} AS _txg_h "
+        f"STRAIGHT_JOIN {table.source} FORCE INDEX (PRIMARY) ON {same_key} "
         f"WHERE _txg_h.{NEXT} = {start_ts} AND {table.source}.{WRITER} = {start_ts}",
         f"INSERT INTO {table.source} ({stored}) SELECT {stored} FROM {table.history} "
         f"WHERE {NEXT} = {start_ts} AND {OPERATION} <> '{Operation.INSERTED.value}'",
