@@ -117,6 +117,8 @@ def _before_update(table: ManagedTable) -> str:
         _GUARD,
         _check_writer(),
         f"SET NEW.{WRITER} = IF({_unchanged(table)}, OLD.{WRITER}, @txg_start_ts);",
+        # [R4] The new value may be one that an undecided transaction has freed.
+        f"IF NOT ({_same_constrained(table)}) THEN SET @txg_deps = '{EVERYTHING}'; END IF;",
         clash,
     )
 
@@ -147,9 +149,8 @@ def _after_delete(table: ManagedTable) -> str:
 
 def _leave_if_skipped(table: ManagedTable) -> str:
     """After an UPDATE the row of the old key and writer is gone, or else nothing is to be kept."""
-    constrained = " AND ".join(f"OLD.{quote(name)} <=> NEW.{quote(name)}" for name in table.constrained)
     still_there = " AND ".join(f"_txg_t.{quote(name)} = OLD.{quote(name)}" for name in table.primary_key)
-    return f"""IF NOT ({constrained}) THEN
+    return f"""IF NOT ({_same_constrained(table)}) THEN
     SELECT COUNT(*) INTO @txg_count FROM {table.source} AS _txg_t
       WHERE {still_there} AND _txg_t.{WRITER} = OLD.{WRITER};
     IF @txg_count > 0 THEN LEAVE txg; END IF;
@@ -233,6 +234,11 @@ def _unchanged(table: ManagedTable) -> str:
 def _same_key(table: ManagedTable) -> str:
     """Whether history has one key or two for the old and the new row: as the key's own collation sees it."""
     return " AND ".join(f"OLD.{quote(name)} = NEW.{quote(name)}" for name in table.primary_key)
+
+
+def _same_constrained(table: ManagedTable) -> str:
+    """Whether nothing changes in the columns on which a key may refuse a value."""
+    return " AND ".join(f"OLD.{quote(name)} <=> NEW.{quote(name)}" for name in table.constrained)
 
 
 def _same(column: ManagedColumn) -> str:
