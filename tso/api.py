@@ -6,17 +6,34 @@ Every method that may wait takes `timeout_s` and raises `TsoTimeout` when it pas
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from tso.types import Begun, Orphan, Outcome, ShardName, Timestamp, TsoStatistics
 
 
-class Tso(Protocol):
+class Leader(Protocol):
+    """The oracle of an epoch, to those who prepare the shards for it."""
+
     @property
     def epoch(self) -> int:
-        """The leader's epoch: it names the view through which commit records are written."""
+        """It names the view through which commit records are written."""
+        ...
+
+    async def adopt(
+        self, start_ts: Timestamp, commit_ts: Timestamp, participants: tuple[ShardName, ...]
+    ) -> None:
+        """Make an undecided commit found on a shard (after a restart) outstanding again, as an orphan."""
+        ...
+
+
+class Tso(Leader, Protocol):
+    def on_new_epoch(self, prepare: Callable[[Leader], Awaitable[None]]) -> None:
+        """Have `prepare` called when the oracle answers again under another epoch, before it answers anybody else.
+
+        Who reads the shards by its word must first have told it what the last epoch left undecided there.
+        """
         ...
 
     async def begin(self) -> Begun:
@@ -43,8 +60,9 @@ class Tso(Protocol):
 
         `dependencies` are the writers whose versions this transaction replaced. None: not fetched yet; the
         answer is then None when they are needed, that is when a cross-shard commit is outstanding on a
-        participant. `inserted` are the shards into which the transaction inserted rows: it depends on all
-        undecided cross-shard commits there, for the unique keys they may have freed.
+        participant or on one of `inserted`. `inserted` are the shards, participants or not, on which the
+        transaction may have met more than it replaced (it inserted rows whose unique keys they may have freed,
+        or looked for its rows): it depends on all undecided cross-shard commits there.
 
         Raises DependencyRolledBack, or TransactionUnknown when `start_ts` is not active in this epoch
         (the oracle was restarted, or the coordinator's session was lost).
@@ -92,12 +110,6 @@ class Tso(Protocol):
         The caller opens its views inside the block. Commits are held for 50 ms at most; leaving a block
         that was let go early raises QuietExpired (the views may not be quiet: begin again).
         """
-        ...
-
-    async def adopt(
-        self, start_ts: Timestamp, commit_ts: Timestamp, participants: tuple[ShardName, ...]
-    ) -> None:
-        """Make an undecided commit found on a shard (after a restart) outstanding again, as an orphan."""
         ...
 
     async def next_orphan(self) -> Orphan:

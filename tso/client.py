@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
 from tso import messages as m
-from tso.api import Tso
+from tso.api import Leader, Tso
 from tso.background import BackgroundTask
 from tso.connection import Connection
 from tso.errors import QuietExpired, TsoUnavailable
@@ -43,6 +43,7 @@ class RemoteTso(Tso):
         self._connected = asyncio.Event()
         self._failure: TsoUnavailable | None = None
         self._epoch = 0
+        self._prepare: Callable[[Leader], Awaitable[None]] | None = None
 
     @classmethod
     async def connect(
@@ -77,6 +78,9 @@ class RemoteTso(Tso):
     def epoch(self) -> int:
         """Of the oracle that was connected last: it may go up when the connection is made again."""
         return self._epoch
+
+    def on_new_epoch(self, prepare: Callable[[Leader], Awaitable[None]]) -> None:
+        self._prepare = prepare
 
     # Transactions
 
@@ -218,14 +222,16 @@ class RemoteTso(Tso):
         self._connected.set()
 
     async def _run(self) -> None:
+        connection = self._connection
         while True:
-            if self._connection is not None:
+            if connection is not None:
                 try:
-                    await self._connection.run()
+                    await self._serve(connection)
                 except Exception:  # a defect must not keep the coordinator from its oracle for ever
                     log.exception("the connection to the oracle ended by a defect")
+                    connection.lose("it was given up")
                 log.warning("the connection to the oracle at %s:%d was lost", *self._address)
-                self._connection = None
+                self._connection = connection = None
             await asyncio.sleep(RECONNECT_S)
             try:
                 connection = await Connection.open(*self._address, self._secret, self._answer_timeout_s)
@@ -233,7 +239,37 @@ class RemoteTso(Tso):
                 self._failure = error
             else:
                 log.info("connected to the oracle again, epoch %d", connection.epoch)
+
+    async def _serve(self, connection: Connection) -> None:
+        """Until the connection ends. A new epoch's is not used before `on_new_epoch` is through."""
+        if connection.epoch == self._epoch or self._prepare is None:
+            self._adopt_connection(connection)
+            await connection.run()
+            return
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(connection.run())
+            try:
+                await self._prepare(_NewLeader(connection))
+            except TsoUnavailable as error:
+                self._failure = error
+                connection.lose("the shards could not be fenced")
+            else:
                 self._adopt_connection(connection)
+            await running
+
+
+class _NewLeader:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def epoch(self) -> int:
+        return self._connection.epoch
+
+    async def adopt(
+        self, start_ts: Timestamp, commit_ts: Timestamp, participants: tuple[ShardName, ...]
+    ) -> None:
+        await self._connection.call(m.Adopt(start_ts, commit_ts, participants))
 
 
 def _milliseconds(seconds: float) -> int:

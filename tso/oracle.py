@@ -8,10 +8,10 @@ reasoning.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 
-from tso.api import Tso
+from tso.api import Leader, Tso
 from tso.clock import MAX_TIMESTAMP, BoundReached, HybridClock, timestamp_at
 from tso.errors import QuietExpired, TsoTimeout
 from tso.gates import Gate, GateState
@@ -53,6 +53,9 @@ class Oracle(Tso):
     @property
     def epoch(self) -> int:
         return self._lease.epoch
+
+    def on_new_epoch(self, prepare: Callable[[Leader], Awaitable[None]]) -> None:
+        """Never: an oracle that is deposed serves no more."""
 
     # Transactions
 
@@ -106,9 +109,11 @@ class Oracle(Tso):
         window = self._window
         window.require(start_ts, session)
         if dependencies is None:
-            if window.needs_dependencies(participants):
+            if window.needs_dependencies((*participants, *inserted)):
                 return None
-        elif waiter := window.wait_dependencies(dependencies, inserted):
+        elif waiter := window.wait_dependencies(
+            [*dependencies, *window.adopted_since(start_ts, participants)], inserted
+        ):
             deadline = Deadline(timeout_s)
             await self._wait(waiter, timeout_s, lambda: f"begin_commit {start_ts}: a dependency is undecided")
             if waiter.state is WaiterState.FAILED:

@@ -134,6 +134,17 @@ class Window:
                 raise dependency_rolled_back(commit.start_ts)
         return wait_for_decision([c for c in depended_on.values() if c.outcome is None])
 
+    def adopted_since(self, start_ts: Timestamp, participants: Collection[ShardName]) -> list[Timestamp]:
+        """The undecided commits that turned up on `participants` although they lie below the transaction's floor.
+
+        Their shard came back after it had begun: the triggers took their rows for decided and did not note them.
+        """
+        if not self._adopted:
+            return []
+        floor = self._transactions[start_ts].floor
+        on_shards = (commit for shard in participants for commit in self.commits.cross_shard_on(shard))
+        return [commit.start_ts for commit in on_shards if commit.start_ts < floor]
+
     def begin_commit(
         self, start_ts: Timestamp, commit_ts: Timestamp, participants: tuple[ShardName, ...]
     ) -> None:
