@@ -69,6 +69,10 @@ class AiomysqlReply:
     insert_id: int = 0
     warning_count: int = 0
 
+    @property
+    def has_rows(self) -> bool:
+        return bool(self.columns)
+
     async def drain(self) -> None:
         """Nothing is streamed here."""
 
@@ -105,6 +109,10 @@ class AiomysqlConnection:
     @property
     def closed(self) -> bool:
         return bool(self._raw.closed)
+
+    @property
+    def in_transaction(self) -> bool:
+        return bool(self._raw.get_transaction_status())
 
     async def run(self, statements: Sequence[str], timeout_s: float | None) -> list[Rows]:
         """Run control statements in one packet. Raises ShardError at the first failing one, or ConnectionLost."""

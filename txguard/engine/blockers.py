@@ -1,12 +1,17 @@
 """Who holds the row locks that a connection waits for, by the shard's own lock tables; and KILL.
 
-The rule: only an undo kills, and only who blocks it: such a transaction has replaced or locked a version that is
-being undone and could not commit. Sources: MySQL manual, "The data_lock_waits Table"; MariaDB Knowledge Base,
-"Information Schema INNODB_LOCK_WAITS Table".
+The rules: only an undo kills, and only who blocks it: such a transaction has replaced or locked a version that is
+being undone and could not commit. And only on fresh news: MariaDB shows a copy of its tables that it renews when
+nobody has looked for 0.1 s, so whoever looks more often would kill by an old one, and by then another client may be
+on that connection. Sources: MySQL manual, "The data_lock_waits Table"; MariaDB Knowledge Base, "Information Schema
+INNODB_LOCK_WAITS Table"; MariaDB storage/innobase/trx/trx0i_s.cc, CACHE_MIN_IDLE_TIME.
 """
 
 from __future__ import annotations
 
+import asyncio
+
+from tso.types import ShardName
 from txguard.engine.settings import EngineSettings
 from txguard.engine.shard import Connection, Shard, ShardError, borrow
 
@@ -17,23 +22,36 @@ _MARIADB = (
     "WHERE waiter.trx_mysql_thread_id = {}"
 )
 _MYSQL = (
-    "SELECT DISTINCT holder.trx_mysql_thread_id FROM performance_schema.data_lock_waits waits "
-    "JOIN information_schema.innodb_trx waiter ON waiter.trx_id = waits.requesting_engine_transaction_id "
-    "JOIN information_schema.innodb_trx holder ON holder.trx_id = waits.blocking_engine_transaction_id "
-    "WHERE waiter.trx_mysql_thread_id = {}"
+    "SELECT DISTINCT holder.processlist_id FROM performance_schema.data_lock_waits waits "
+    "JOIN performance_schema.threads waiter ON waiter.thread_id = waits.requesting_thread_id "
+    "JOIN performance_schema.threads holder ON holder.thread_id = waits.blocking_thread_id "
+    "WHERE waiter.processlist_id = {}"
 )
 
 NO_SUCH_THREAD = 1094
+FRESH_AFTER_S = 0.12
 
 
-async def kill_blockers_of(shard: Shard, thread_id: int, settings: EngineSettings) -> int:
-    """Kill the connections that hold what connection `thread_id` waits for; answers how many."""
-    async with borrow(shard, settings.acquire_timeout_s) as connection:
-        query = (_MARIADB if await is_mariadb(connection, settings) else _MYSQL).format(thread_id)
-        answers = await connection.run([query], settings.control_timeout_s)
-        holders = [int(row[0]) for row in answers[0].rows if row[0] is not None]
-        await kill(connection, holders, settings)
-    return len(holders)
+class Blockers:
+    """Looks at each shard's lock tables for all the undos of this process, one after the other."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+        self._turns: dict[ShardName, asyncio.Lock] = {}
+
+    async def kill(self, shard: Shard, thread_id: int) -> int:
+        """Kill the connections that hold what connection `thread_id` waits for; answers how many."""
+        settings = self._settings
+        async with (
+            self._turns.setdefault(shard.name, asyncio.Lock()),
+            borrow(shard, settings.acquire_timeout_s) as connection,
+        ):
+            await asyncio.sleep(FRESH_AFTER_S)
+            query = (_MARIADB if await is_mariadb(connection, settings) else _MYSQL).format(thread_id)
+            answers = await connection.run([query], settings.control_timeout_s)
+            holders = [int(row[0]) for row in answers[0].rows if row[0] is not None]
+            await kill(connection, holders, settings)
+        return len(holders)
 
 
 async def kill_transactions_of_own_user(connection: Connection, settings: EngineSettings) -> None:

@@ -39,6 +39,11 @@ class RelayConnection(Connection, Protocol):
         """
         ...
 
+    @property
+    def in_transaction(self) -> bool:
+        """SERVER_STATUS_IN_TRANS of the last answer that was no error."""
+        ...
+
 
 class Connections(Protocol):
     """Where a transaction gets its connections; the session's own settings are already applied to them."""
@@ -55,11 +60,16 @@ class Branch:
     opened: bool = False
     """START TRANSACTION has been sent."""
     variables_set: bool = False
+    snapshot_unset: bool = False
+    """The view opened after the variables were set: the triggers do not know of the snapshot yet."""
     view_open: bool = False
     too_new: tuple[Timestamp, ...] = ()
     """X of [R3], as the open view has it."""
     wrote: bool = False
-    inserted: bool = False
+    depends_on_all: bool = False
+    """It may have looked at undecided rows, or taken a unique key that one of them freed."""
+    token: int | None = None
+    """The shard's rollback counter, from before the running statement [R5]."""
     savepoints: list[str] = field(default_factory=list)
     """Those of the client that were set while this branch was open, oldest first."""
     view_depth: int = 0

@@ -10,21 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import logging
 from collections.abc import Mapping, Sequence
 
 from tso.api import Tso
-from tso.errors import TsoError
 from tso.types import ShardName, Timestamp
 from txguard.engine import failpoints
 from txguard.engine.concurrent import settle
+from txguard.engine.janitor import log_failure
 from txguard.engine.managed import list_managed
-from txguard.engine.resolve import RETRYABLE, delete_locks
+from txguard.engine.resolve import delete_locks
 from txguard.engine.settings import EngineSettings
 from txguard.engine.shard import Shard, borrow
 from txguard.engine.undo import clean_statements
-
-log = logging.getLogger(__name__)
 
 MOST_PENDING = 100_000
 """Lock records waiting to be deleted on a shard that is down; what is forgotten beyond it the janitor finds."""
@@ -52,7 +49,10 @@ class Cleaner:
     async def _delete_locks(self) -> None:
         while True:
             await asyncio.sleep(self.settings.lock_delete_interval_s)
-            await self.flush_locks()
+            try:
+                await self.flush_locks()
+            except Exception as error:
+                log_failure("lock records were not deleted, it goes on later", error)
 
     async def flush_locks(self) -> None:
         """Delete the lock records of all that is decided, one statement a shard and batch."""
@@ -62,18 +62,19 @@ class Cleaner:
             await settle([self._flush(name) for name in names])
 
     async def _flush(self, name: ShardName) -> None:
-        batch = self._decided[name][: 2 * self.settings.clean_batch]
+        pending = self._decided[name]
         async with borrow(self.shards[name], self.settings.acquire_timeout_s) as connection:
-            await connection.run([READ_COMMITTED, delete_locks(batch)], self.settings.control_timeout_s)
-        del self._decided[name][: len(batch)]
+            while batch := pending[: 2 * self.settings.clean_batch]:
+                await connection.run([READ_COMMITTED, delete_locks(batch)], self.settings.control_timeout_s)
+                del pending[: len(batch)]
 
     async def _clean(self) -> None:
         while True:
             await asyncio.sleep(self.settings.clean_interval_s)
             try:
                 await self.clean_once()
-            except (*RETRYABLE, TsoError) as error:
-                log.info("cleaning failed, it goes on later: %s", error)
+            except Exception as error:
+                log_failure("cleaning failed, it goes on later", error)
 
     async def clean_once(self) -> None:
         """Delete what lies behind the safe point on every shard that answers."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tso.errors import DependencyRolledBack, TransactionUnknown, TsoTimeout, TsoUnavailable
+from tso.errors import DependencyRolledBack, TransactionUnknown, TsoError, TsoTimeout, TsoUnavailable
 from tso.types import Outcome, ShardName, Timestamp
 from txguard.engine import failpoints
 from txguard.engine.branch import CLEAR_VARIABLES, Branch
 from txguard.engine.concurrent import gather, settle
-from txguard.engine.shard import ConnectionLost, ShardError
 from txguard.engine.states import TransactionState
+from txguard.engine.triggers import parse_dependencies
 from txguard.errors import Conflict, OracleUnavailable, OutcomeUndetermined
 
 if TYPE_CHECKING:
@@ -27,24 +27,33 @@ async def commit(txn: Transaction) -> None:
     """Commit, or raise: Conflict or OracleUnavailable (rolled back everywhere), OutcomeUndetermined (not known)."""
     writers = [branch for branch in txn.branches.values() if branch.wrote]
     if not writers:
-        await _end_reading(txn)
+        await txn.end_branches("COMMIT")
         txn.state = TransactionState.COMMITTED
         await txn.forget()
         return
     participants = tuple(sorted(branch.shard for branch in writers))
-    await failpoints.reach("commit_before_begin")
     try:
+        await failpoints.reach("commit_before_begin")
         txn.commit_ts = await _begin_commit(txn, writers, participants)
     except Exception as error:
         await txn.rollback()
         raise _before_prewrite_error(error) from error
+    except BaseException:
+        txn.abandon("its COMMIT was interrupted")
+        await asyncio.shield(
+            txn.forget()
+        )  # An oracle that has begun the commit nevertheless makes it an orphan.
+        raise
     try:
         await _commit_outstanding(txn, writers, participants)
-    except asyncio.CancelledError:
-        txn.abandon()
-        txn.state = TransactionState.UNDETERMINED
-        await asyncio.shield(txn.engine.tso.orphan(txn.started()))
+    except (Conflict, OutcomeUndetermined):
         raise
+    except BaseException as error:
+        # A defect or an interruption: prewrites may be under way, so only a resolver can tell.
+        await asyncio.shield(_give_up(txn))
+        if not isinstance(error, Exception):
+            raise
+        raise _undetermined(txn, str(error)) from error
 
 
 async def _commit_outstanding(
@@ -59,12 +68,12 @@ async def _commit_outstanding(
         outcome = Outcome.COMMITTED
         await _tell_committed(txn)
         await failpoints.reach("commit_after_end")
-    await _end_reading(txn)
-    if outcome is Outcome.ROLLED_BACK:
-        txn.state = TransactionState.ROLLED_BACK
+    committed = outcome is Outcome.COMMITTED
+    txn.state = TransactionState.COMMITTED if committed else TransactionState.ROLLED_BACK
+    await txn.end_branches("COMMIT")  # They wrote nothing; `commit_ts` is taken, so their locks may go.
+    if not committed:
         txn.engine.counters.rolled_back += 1
         raise Conflict(f"rolled back on all shards because a prewrite failed ({failed}); run it again")
-    txn.state = TransactionState.COMMITTED
     txn.engine.counters.committed += 1
     if len(participants) > 1:
         txn.engine.counters.committed_cross_shard += 1
@@ -76,19 +85,19 @@ async def _begin_commit(
 ) -> Timestamp:
     """[R4] Fetch the replaced writers only when the oracle asks for them; wait for them; take `commit_ts`."""
     settings, tso = txn.engine.settings, txn.engine.tso
-    inserted = [branch.shard for branch in writers if branch.inserted]
+    on_all = {branch.shard for branch in txn.branches.values() if branch.depends_on_all}
     dependencies: list[Timestamp] | None = None
     if failpoints.active("without_R4"):
-        dependencies, inserted = [], []
+        dependencies, on_all = [], set()
     for attempt in range(1, settings.before_prewrite_tries + 1):
         try:
             commit_ts = await tso.begin_commit(
-                txn.started(), participants, dependencies, inserted, settings.before_prewrite_timeout_s
+                txn.started(), participants, dependencies, on_all, settings.before_prewrite_timeout_s
             )
             if commit_ts is None:
-                dependencies = await _fetch_dependencies(writers, settings.before_prewrite_timeout_s)
+                dependencies = await _fetch_dependencies(writers, on_all, settings.control_timeout_s)
                 commit_ts = await tso.begin_commit(
-                    txn.started(), participants, dependencies, inserted, settings.before_prewrite_timeout_s
+                    txn.started(), participants, dependencies, on_all, settings.before_prewrite_timeout_s
                 )
             assert commit_ts is not None, "the dependencies were given"
             return commit_ts
@@ -98,15 +107,22 @@ async def _begin_commit(
     raise AssertionError("unreachable")
 
 
-async def _fetch_dependencies(writers: list[Branch], timeout_s: float) -> list[Timestamp]:
+async def _fetch_dependencies(
+    writers: list[Branch], on_all: set[ShardName], timeout_s: float
+) -> list[Timestamp]:
+    """The writers that were replaced; a shard with too many to list goes to `on_all`."""
     answers = await gather([branch.connection.run(["SELECT @txg_deps"], timeout_s) for branch in writers])
-    found: set[Timestamp] = set()
-    for rows in answers:
-        text = rows[0].rows[0][0]
-        if text:
-            joined = text.decode() if isinstance(text, bytes) else str(text)
-            found.update(Timestamp(int(item)) for item in joined.split(",") if item)
-    return sorted(found)
+    found: set[int] = set()
+    for branch, rows in zip(writers, answers, strict=True):
+        value = rows[0].rows[0][0]
+        listed = parse_dependencies(
+            None if value is None else value if isinstance(value, bytes) else str(value)
+        )
+        if listed is None:
+            on_all.add(branch.shard)
+        else:
+            found |= listed
+    return [Timestamp(writer) for writer in sorted(found)]
 
 
 def _before_prewrite_error(error: Exception) -> Exception:
@@ -121,9 +137,7 @@ def _before_prewrite_error(error: Exception) -> Exception:
         )
     if isinstance(error, TsoUnavailable):
         return OracleUnavailable(f"{error}; the transaction was rolled back, run it again")
-    if isinstance(error, (ConnectionLost, ShardError)):
-        return Conflict(f"a shard was lost before the commit ({error}); rolled back, run it again")
-    return error
+    return Conflict(f"the commit could not begin ({error}); rolled back, run it again")
 
 
 def prewrite_statements(
@@ -147,7 +161,7 @@ def prewrite_statements(
 async def _prewrite(txn: Transaction, writers: list[Branch], participants: tuple[ShardName, ...]) -> str:
     """Prewrite on all participants at once. Answers what failed, or an empty text. The failed are dropped."""
     assert txn.commit_ts is not None
-    statements = prewrite_statements(txn.engine.tso.epoch, txn.started(), txn.commit_ts, participants)
+    statements = prewrite_statements(txn.epoch, txn.started(), txn.commit_ts, participants)
     timeout_s = txn.engine.settings.prewrite_timeout_s
 
     async def one(branch: Branch) -> None:
@@ -174,16 +188,28 @@ async def _resolve(txn: Transaction, participants: tuple[ShardName, ...], failed
             return await engine.resolver.resolve(start_ts, txn.commit_ts, participants)
     except Exception as error:
         decided = engine.resolver.known_outcome(start_ts)
-        await engine.tso.orphan(start_ts)
+        await _give_up(txn)
         if decided is not None:
             return decided
-        await _end_reading(txn)
-        txn.state = TransactionState.UNDETERMINED
-        txn.engine.counters.undetermined += 1
-        raise OutcomeUndetermined(
-            f"the outcome of transaction {start_ts} is not known yet ({failed}); it will be settled when its shards "
-            "answer: do not run it again before you know"
-        ) from error
+        raise _undetermined(txn, failed) from error
+
+
+async def _give_up(txn: Transaction) -> None:
+    """Leave the commit to the janitor."""
+    txn.abandon("its COMMIT was not carried out")
+    txn.state = TransactionState.UNDETERMINED
+    try:
+        await txn.engine.tso.orphan(txn.started())
+    except TsoError:
+        pass  # An oracle that cannot be told has lost this session, and with it found its outstanding commits.
+
+
+def _undetermined(txn: Transaction, failed: str) -> OutcomeUndetermined:
+    txn.engine.counters.undetermined += 1
+    return OutcomeUndetermined(
+        f"the outcome of transaction {txn.started()} is not known yet ({failed}); it will be settled when its shards "
+        "answer: do not run it again before you know"
+    )
 
 
 async def _tell_committed(txn: Transaction) -> None:
@@ -192,10 +218,3 @@ async def _tell_committed(txn: Transaction) -> None:
         await txn.engine.tso.end_commit(txn.started(), Outcome.COMMITTED)
     except (TsoTimeout, TsoUnavailable, TransactionUnknown):
         pass
-
-
-async def _end_reading(txn: Transaction) -> None:
-    """End the local transactions that wrote nothing; `commit_ts` is taken, so their locks may go."""
-    branches = list(txn.branches.values())
-    txn.branches.clear()
-    await settle([txn.end_branch(branch, "COMMIT") for branch in branches])

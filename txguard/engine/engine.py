@@ -10,16 +10,17 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from tso.api import Tso
+from tso.api import Leader, Tso
 from tso.types import ShardName
 from txguard.engine.branch import Connections, Isolation
 from txguard.engine.cleaner import Cleaner
 from txguard.engine.concurrent import settle
 from txguard.engine.fence import fence
+from txguard.engine.install import EpochLockBusy, NewerEpoch
 from txguard.engine.janitor import Janitor
 from txguard.engine.resolve import Resolver
 from txguard.engine.settings import EngineSettings
-from txguard.engine.shard import Connection, Shard, borrow
+from txguard.engine.shard import Connection, ConnectionLost, Shard, ShardError, ShardUnavailable, borrow
 from txguard.engine.statistics import Counters
 from txguard.engine.transaction import Transaction
 
@@ -36,17 +37,40 @@ class Engine:
         self.resolver = Resolver(shards, tso, self.settings)
         self.janitor = Janitor(shards, tso, self.resolver, self.settings)
         self.cleaner = Cleaner(shards, tso, self.settings)
-        self._prepared: set[ShardName] = set()
+        self._prepared: dict[ShardName, int] = {}
+        """The epoch for which each shard was fenced."""
+        self._successor: Leader | None = None
         self._preparing = {name: asyncio.Lock() for name in shards}
 
     async def start(self) -> dict[ShardName, Exception]:
         """Fence every shard that answers; the others, with the reason, come back and are fenced on their return."""
+        self.tso.on_new_epoch(self._succeed)
+        return await self._fence_all()
+
+    async def _fence_all(self) -> dict[ShardName, Exception]:
         results = await settle([self._start(name) for name in self.shards])
         return {
             name: result
             for name, result in zip(self.shards, results, strict=True)
             if isinstance(result, Exception)
         }
+
+    async def _succeed(self, leader: Leader) -> None:
+        """A remote oracle has begun a new epoch. A shard that does not answer now is fenced before it is used."""
+        self._successor = leader
+        try:
+            for name, error in (await self._fence_all()).items():
+                log.warning("shard %s is not fenced for epoch %d yet: %s", name, leader.epoch, error)
+        finally:
+            self._successor = None
+
+    async def require_fenced(self, name: ShardName) -> None:
+        """Raises ShardUnavailable. Costs nothing where the shard is fenced for this epoch."""
+        if self._prepared.get(name) != self.tso.epoch:
+            try:
+                await self._start(name)
+            except (ShardError, ConnectionLost, NewerEpoch, EpochLockBusy) as error:
+                raise ShardUnavailable(f"shard {name} cannot be fenced: {error}") from error
 
     async def _start(self, name: ShardName) -> None:
         async with borrow(self.shards[name], self.settings.acquire_timeout_s) as connection:
@@ -55,10 +79,12 @@ class Engine:
     async def prepare(self, name: ShardName, connection: Connection) -> None:
         """Fence the shard through this connection, unless this epoch has done so already."""
         async with self._preparing[name]:
-            if name not in self._prepared:
-                undecided = await fence(connection, self.tso, self.settings)
-                self._prepared.add(name)
-                log.info("shard %s fenced for epoch %d, %d undecided", name, self.tso.epoch, undecided)
+            leader = self._successor or self.tso
+            epoch = leader.epoch
+            if self._prepared.get(name) != epoch:
+                undecided = await fence(connection, leader, self.settings)
+                self._prepared[name] = epoch
+                log.info("shard %s fenced for epoch %d, %d undecided", name, epoch, undecided)
 
     async def run(self) -> None:
         """The janitor and the cleaner, until cancelled."""
@@ -67,7 +93,7 @@ class Engine:
                 group.create_task(self.janitor.run())
                 group.create_task(self.cleaner.run())
         finally:
-            await asyncio.shield(self.cleaner.flush_locks())
+            await asyncio.shield(settle([self.cleaner.flush_locks()]))
 
     def transaction(
         self,

@@ -7,31 +7,34 @@ A crash half-way leaves an extra view or none: the next epoch repeats all of it.
 
 from __future__ import annotations
 
-from tso.api import Tso
+from tso.api import Leader
 from tso.types import ShardName, Timestamp
 from txguard.engine.blockers import kill_transactions_of_own_user
-from txguard.engine.install import create_epoch_view, drop_older_epoch_views, install
+from txguard.engine.install import create_epoch_view, drop_older_epoch_views, install, list_epoch_views
 from txguard.engine.settings import EngineSettings
 from txguard.engine.shard import Connection
 
 
-async def fence(connection: Connection, tso: Tso, settings: EngineSettings) -> int:
+async def fence(connection: Connection, leader: Leader, settings: EngineSettings) -> int:
     """Make the shard this epoch's own; answers how many undecided transactions were found on it."""
-    await install(connection)
-    await create_epoch_view(connection, tso.epoch)
-    # Local transactions of a dead coordinator would make DROP VIEW wait, and hold row locks that nobody ends.
-    await kill_transactions_of_own_user(connection, settings)
-    await drop_older_epoch_views(connection, tso.epoch)
-    return await adopt_locks(connection, tso, settings)
+    timeout_s = settings.control_timeout_s
+    await install(connection, timeout_s)
+    await create_epoch_view(connection, leader.epoch, timeout_s)
+    if min(await list_epoch_views(connection, timeout_s)) < leader.epoch:
+        # Local transactions of a dead coordinator would make DROP VIEW wait, and hold row locks that nobody ends.
+        # Where this epoch's view stands alone another proxy of this epoch was here first, and works on the shard.
+        await kill_transactions_of_own_user(connection, settings)
+        await drop_older_epoch_views(connection, leader.epoch, timeout_s)
+    return await adopt_locks(connection, leader, settings)
 
 
-async def adopt_locks(connection: Connection, tso: Tso, settings: EngineSettings) -> int:
+async def adopt_locks(connection: Connection, leader: Leader, settings: EngineSettings) -> int:
     """Make every transaction of this shard's `txn_lock` outstanding at the oracle."""
     answers = await connection.run(
         ["SELECT start_ts, commit_ts, participants FROM _txguard.txn_lock"], settings.control_timeout_s
     )
     for start_ts, commit_ts, participants in answers[0].rows:
-        await tso.adopt(
+        await leader.adopt(
             Timestamp(int(start_ts or 0)), Timestamp(int(commit_ts or 0)), parse_participants(participants)
         )
     return len(answers[0].rows)

@@ -71,8 +71,18 @@ class EpochLockBusy(Exception):
 
 
 async def install(connection: Connection, timeout_s: float | None = None) -> None:
-    """Create what is missing of the `_txguard` database. Idempotent."""
-    await connection.run(INSTALL_STATEMENTS, timeout_s)
+    """Create what is missing of the `_txguard` database. Idempotent.
+
+    Nothing is missing, mostly, and then nothing is created: on MySQL a CREATE DATABASE IF NOT EXISTS waits for every
+    open transaction that has used the database, and has all later ones wait behind it.
+    """
+    query = (
+        f"SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{DATABASE}' "
+        "AND TABLE_NAME IN ('txn', 'txn_lock', 'managed', 'rollback_counter')"
+    )
+    [found] = await connection.run([query], timeout_s)
+    complete = int(found.rows[0][0] or 0) == len(_TABLES)
+    await connection.run(INSTALL_STATEMENTS[-1:] if complete else INSTALL_STATEMENTS, timeout_s)
 
 
 def epoch_view_name(epoch: int) -> str:

@@ -21,6 +21,8 @@ from txguard.engine.shard import Shard, borrow
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+LONGEST_UNDO_S = 600.0
+"""Each try gets twice the time of the last: the undo of a very large transaction must come to its end, too."""
 
 
 class Janitor:
@@ -36,20 +38,24 @@ class Janitor:
             while True:
                 try:
                     orphan = await self.tso.next_orphan()
-                except TsoError:
+                except Exception as error:
+                    log_failure("no orphan could be had", error)
                     await asyncio.sleep(LONGEST_PAUSE_S)
                 else:
                     group.create_task(self._settle(orphan))
 
     async def _settle(self, orphan: Orphan) -> None:
-        pause_s = FIRST_PAUSE_S
+        pause_s, timeout_s = FIRST_PAUSE_S, self.settings.control_timeout_s
         while True:
             try:
-                outcome = await self.resolver.resolve(orphan.start_ts, orphan.commit_ts, orphan.participants)
-            except (*RETRYABLE, TsoError) as error:
-                log.info("transaction %d is still undecided: %s", orphan.start_ts, error)
+                outcome = await self.resolver.resolve(
+                    orphan.start_ts, orphan.commit_ts, orphan.participants, timeout_s=timeout_s
+                )
+            except Exception as error:
+                log_failure(f"transaction {orphan.start_ts} is still undecided", error)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                timeout_s = min(2 * timeout_s, LONGEST_UNDO_S)
             else:
                 log.info("transaction %d resolved: %s", orphan.start_ts, outcome.name.lower())
                 return
@@ -61,8 +67,8 @@ class Janitor:
             for name in self.shards:
                 try:
                     await self._scan(name)
-                except (*RETRYABLE, TsoError) as error:
-                    log.debug("no scan of %s: %s", name, error)
+                except Exception as error:
+                    log_failure(f"no scan of {name}", error)
 
     async def _scan(self, name: ShardName) -> None:
         query = (
@@ -78,6 +84,17 @@ class Janitor:
         for start_ts, commit_ts, participants in answers[0].rows:
             key = Timestamp(int(start_ts or 0))
             if key not in outstanding:
-                await self.resolver.resolve(
-                    key, Timestamp(int(commit_ts or 0)), parse_participants(participants)
-                )
+                try:
+                    await self.resolver.resolve(
+                        key, Timestamp(int(commit_ts or 0)), parse_participants(participants)
+                    )
+                except Exception as error:  # One whose shard is away must not hold up the others.
+                    log_failure(f"the lock of transaction {key} on {name} stays", error)
+
+
+def log_failure(what: str, error: Exception) -> None:
+    """The workers go on whatever happens; what is no shard's or oracle's doing is a defect, and loud."""
+    if isinstance(error, (*RETRYABLE, TsoError)):
+        log.info("%s: %s", what, error)
+    else:
+        log.error("%s, by a defect", what, exc_info=error)

@@ -12,17 +12,20 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from tso.api import Tso
-from tso.types import Outcome, ShardName, Timestamp
+from tso.types import Orphan, Outcome, ShardName, Timestamp
 from txguard.engine import failpoints
-from txguard.engine.blockers import kill_blockers_of
+from txguard.engine.blockers import Blockers
 from txguard.engine.concurrent import gather, settle
-from txguard.engine.managed import list_managed
+from txguard.engine.managed import ManagedTable, list_managed
 from txguard.engine.settings import EngineSettings
-from txguard.engine.shard import Connection, ConnectionLost, Shard, ShardError, ShardUnavailable, borrow
+from txguard.engine.shard import ConnectionLost, Shard, ShardError, ShardUnavailable, borrow
 from txguard.engine.undo import undo
 
-UNDO_PATIENCE_S = 0.1
-"""An undo that takes longer is looked at: whoever blocks it is killed."""
+UNDO_PATIENCE_S = 0.05
+"""An undo that takes longer is looked at, which takes as long again and more: whoever blocks it is killed."""
+
+
+NO_SUCH_TABLE, NO_SUCH_DATABASE = 1146, 1049
 
 
 class Undecided(Exception):
@@ -33,76 +36,134 @@ class Resolver:
     def __init__(self, shards: Mapping[ShardName, Shard], tso: Tso, settings: EngineSettings) -> None:
         self.shards, self.tso, self.settings = shards, tso, settings
         self._known: dict[Timestamp, Outcome] = {}
+        self._blockers = Blockers(settings)
 
     def known_outcome(self, start_ts: Timestamp) -> Outcome | None:
         """What a `resolve` that has not ended yet has already decided, durably."""
         return self._known.get(start_ts)
 
     async def resolve(
-        self, start_ts: Timestamp, commit_ts: Timestamp, participants: Sequence[ShardName]
+        self,
+        start_ts: Timestamp,
+        commit_ts: Timestamp,
+        participants: Sequence[ShardName],
+        *,
+        timeout_s: float | None = None,
     ) -> Outcome:
-        """Decide and carry out. Raises Undecided, or ShardUnavailable and the like with the work half done: call again."""
-        outcome = await self._decide(start_ts, commit_ts, participants)
+        """Decide and carry out. Raises Undecided, or ShardUnavailable and the like with the work half done: call again.
+
+        `timeout_s` for each statement; a large undo may need more than the settings allow.
+        """
+        transaction = Orphan(start_ts, commit_ts, tuple(participants))
+        timeout_s = timeout_s or self.settings.control_timeout_s
+        records = await self._records(transaction, timeout_s)
+        outcome = _decide(transaction, records)
         self._known[start_ts] = outcome
         await self.tso.decide(start_ts, outcome)
         await failpoints.reach("resolve_after_decide")
-        await gather([self._carry_out(shard, start_ts, outcome) for shard in participants])
+        if outcome is Outcome.COMMITTED:
+            await gather([self._forget_lock(name, start_ts) for name in participants])
+        else:
+            await gather(
+                [
+                    self._roll_back(
+                        name, transaction, timeout_s, has_record=not isinstance(record, Exception)
+                    )
+                    for name, record in zip(participants, records, strict=True)
+                ]
+            )
         await failpoints.reach("resolve_before_end")
         await self.tso.end_commit(start_ts, outcome)
         self._known.pop(start_ts, None)
         return outcome
 
-    async def _decide(
-        self, start_ts: Timestamp, commit_ts: Timestamp, participants: Sequence[ShardName]
-    ) -> Outcome:
-        await failpoints.reach("resolve_before_tombstone")
-        records = await settle(
-            [self._record_or_tombstone(shard, start_ts, commit_ts, participants) for shard in participants]
-        )
-        if Outcome.ROLLED_BACK in records:
-            return Outcome.ROLLED_BACK
-        for record in records:
-            if isinstance(record, Exception):
-                raise Undecided(f"transaction {start_ts}: {record}") from record
-        return Outcome.COMMITTED
+    def _shard(self, name: ShardName) -> Shard:
+        try:
+            return self.shards[name]
+        except KeyError:
+            raise Undecided(f"the configuration has no shard {name}") from None
 
-    async def _record_or_tombstone(
-        self, name: ShardName, start_ts: Timestamp, commit_ts: Timestamp, participants: Sequence[ShardName]
-    ) -> Outcome:
+    async def _records(self, transaction: Orphan, timeout_s: float) -> list[Outcome | Exception]:
+        await failpoints.reach("resolve_before_tombstone")
+        return await settle(
+            [self._record_or_tombstone(name, transaction, timeout_s) for name in transaction.participants]
+        )
+
+    async def _record_or_tombstone(self, name: ShardName, transaction: Orphan, timeout_s: float) -> Outcome:
         """The shard's record, after placing a tombstone if there was none. Waits for a prewrite under way."""
+        start_ts = transaction.start_ts
         statements = [
             "INSERT IGNORE INTO _txguard.txn (start_ts, commit_ts, state, participants) "
-            f"VALUES ({start_ts}, {commit_ts}, 'R', '{','.join(participants)}')",
+            f"VALUES ({start_ts}, {transaction.commit_ts}, 'R', '{','.join(transaction.participants)}')",
             f"SELECT state FROM _txguard.txn WHERE start_ts = {start_ts}",
         ]
-        async with borrow(self.shards[name], self.settings.acquire_timeout_s) as connection:
-            answers = await connection.run(statements, self.settings.control_timeout_s)
+        async with borrow(self._shard(name), self.settings.acquire_timeout_s) as connection:
+            answers = await connection.run(statements, timeout_s)
         await failpoints.reach("resolve_one_tombstone")
+        if not answers[1].rows:
+            raise Undecided(f"the record of transaction {start_ts} on {name} was just cleaned")
         state = answers[1].rows[0][0]
         return Outcome(state.decode() if isinstance(state, bytes) else state)
 
-    async def _carry_out(self, name: ShardName, start_ts: Timestamp, outcome: Outcome) -> None:
-        shard = self.shards[name]
-        async with borrow(shard, self.settings.acquire_timeout_s) as connection:
-            if outcome is Outcome.COMMITTED:
-                await connection.run([delete_locks([start_ts])], self.settings.control_timeout_s)
-            else:
-                await self._undo(shard, connection, start_ts)
-                await failpoints.reach("resolve_one_undone")
+    async def _forget_lock(self, name: ShardName, start_ts: Timestamp) -> None:
+        async with borrow(self._shard(name), self.settings.acquire_timeout_s) as connection:
+            await connection.run([delete_locks([start_ts])], self.settings.control_timeout_s)
 
-    async def _undo(self, shard: Shard, connection: Connection, start_ts: Timestamp) -> None:
+    async def _roll_back(
+        self, name: ShardName, transaction: Orphan, timeout_s: float, *, has_record: bool
+    ) -> None:
+        """A shard that did not answer before has no record for certain: a late prewrite must find one, and fail."""
+        if not has_record:
+            await self._record_or_tombstone(name, transaction, timeout_s)
+        shard = self._shard(name)
+        async with borrow(shard, self.settings.acquire_timeout_s) as connection:
+            tables = await list_managed(connection, timeout_s)
+        try:
+            await self._undo(shard, tables, transaction.start_ts, timeout_s)
+        except ShardError as error:
+            if error.errno != NO_SUCH_TABLE:
+                raise
+            # DROP TABLE was interrupted half-way, and its clean-up is still to come.
+            await self._undo(shard, await self._present(shard, tables), transaction.start_ts, timeout_s)
+        await failpoints.reach("resolve_one_undone")
+
+    async def _undo(
+        self, shard: Shard, tables: Sequence[ManagedTable], start_ts: Timestamp, timeout_s: float
+    ) -> None:
         """The undo waits for nobody: whoever holds a row that it restores cannot commit, and is killed."""
-        timeout_s = self.settings.control_timeout_s
-        tables = await list_managed(connection, timeout_s)
-        async with asyncio.TaskGroup() as group:
+        async with borrow(shard, self.settings.acquire_timeout_s) as connection, asyncio.TaskGroup() as group:
             task = group.create_task(settle([undo(connection, tables, start_ts, timeout_s)]))
             while not task.done():
                 done, _ = await asyncio.wait({task}, timeout=UNDO_PATIENCE_S)
                 if not done:
-                    await settle([kill_blockers_of(shard, connection.thread_id, self.settings)])
+                    await settle([self._blockers.kill(shard, connection.thread_id)])
         [result] = task.result()
         if isinstance(result, Exception):
             raise result
+
+    async def _present(self, shard: Shard, tables: Sequence[ManagedTable]) -> list[ManagedTable]:
+        """Those of `tables` that still have both their rows and their history."""
+        present: list[ManagedTable] = []
+        for table in tables:
+            probes = [f"SELECT 1 FROM {name} LIMIT 0" for name in (table.source, table.history)]
+            try:
+                async with borrow(shard, self.settings.acquire_timeout_s) as connection:
+                    await connection.run(probes, self.settings.control_timeout_s)
+            except ShardError as error:
+                if error.errno not in (NO_SUCH_TABLE, NO_SUCH_DATABASE):
+                    raise
+            else:
+                present.append(table)
+        return present
+
+
+def _decide(transaction: Orphan, records: Sequence[Outcome | Exception]) -> Outcome:
+    if Outcome.ROLLED_BACK in records:
+        return Outcome.ROLLED_BACK
+    for record in records:
+        if isinstance(record, Exception):
+            raise Undecided(f"transaction {transaction.start_ts}: {record}") from record
+    return Outcome.COMMITTED
 
 
 def delete_locks(start_ts: Sequence[Timestamp]) -> str:

@@ -50,6 +50,11 @@ class Reply(Protocol):
     @property
     def affected_rows(self) -> int: ...
 
+    @property
+    def has_rows(self) -> bool:
+        """It is a result set, which may be empty."""
+        ...
+
     async def drain(self) -> None:
         """Read and forget what a streamed reply still has to come, so that its connection is free again."""
         ...
