@@ -1,8 +1,8 @@
 """What the session knows and a shard does not: the holes of a statement that it fills with literals.
 
-LAST_INSERT_ID(), ROW_COUNT(), FOUND_ROWS(), CONNECTION_ID(), USER(), user variables, and the system variables that
-the proxy acts on itself. All other system variables are left in the text: the shard's connection has the session's
-settings, so the shard answers rightly.
+LAST_INSERT_ID(), ROW_COUNT(), FOUND_ROWS(), CONNECTION_ID(), USER(), DATABASE(), user variables, and the system
+variables that the proxy acts on itself. All other system variables are left in the text: the shard's connection has
+the session's settings, so the shard answers rightly.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ class SessionValues:
                 return diagnostics.found_rows
             case SessionKind.CONNECTION_ID:
                 return self.identity.connection_id
+            case SessionKind.DATABASE:
+                return self.state.database
             case SessionKind.USER | SessionKind.CURRENT_USER:
                 return f"{self.identity.user}@{self.identity.host}"
 

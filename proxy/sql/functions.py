@@ -18,6 +18,8 @@ SESSION_FUNCTIONS: dict[str, SessionKind] = {
     "SESSION_USER": SessionKind.USER,
     "SYSTEM_USER": SessionKind.USER,
     "CURRENT_USER": SessionKind.CURRENT_USER,
+    "DATABASE": SessionKind.DATABASE,
+    "SCHEMA": SessionKind.DATABASE,
 }
 
 REFUSED = frozenset(

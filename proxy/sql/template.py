@@ -25,6 +25,8 @@ class SessionKind(enum.Enum):
     CONNECTION_ID = "CONNECTION_ID()"
     USER = "USER()"
     CURRENT_USER = "CURRENT_USER()"
+    DATABASE = "DATABASE()"
+    """A shard's connection keeps the last session's database when this one has none."""
     SYSTEM_VARIABLE = "@@"
     USER_VARIABLE = "@"
 

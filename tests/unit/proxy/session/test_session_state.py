@@ -134,6 +134,7 @@ def values() -> SessionValues:
         (SessionValue(SessionKind.SYSTEM_VARIABLE, "max_allowed_packet", "@@max_allowed_packet"), "1024"),
         (SessionValue(SessionKind.SYSTEM_VARIABLE, "sql_mode", "@@SESSION.sql_mode"), "@@SESSION.sql_mode"),
         (SessionValue(SessionKind.CONNECTION_ID), "7"),
+        (SessionValue(SessionKind.DATABASE), "'app'"),
         (SessionValue(SessionKind.USER), "'root@localhost'"),
         (SessionValue(SessionKind.LAST_INSERT_ID), "0"),
         (SessionValue(SessionKind.ROW_COUNT), "-1"),
