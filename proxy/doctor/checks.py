@@ -83,6 +83,19 @@ def check_durability(facts: ServerFacts) -> Iterator[Finding]:
         )
 
 
+def check_binary_log(facts: ServerFacts) -> Iterator[Finding]:
+    """Under any other format the triggers' SELECTs become locking reads: `txguard.engine.managed` refuses it."""
+    format_ = facts.variables.get("binlog_format", "ROW")
+    if facts.is_on("log_bin") and format_.upper() != "ROW":
+        yield _error(
+            facts,
+            "binary log",
+            f"log_bin is on and binlog_format = {format_}: every statement on a managed table would lock the "
+            "rows that its triggers read, so such tables are refused",
+            "SET GLOBAL binlog_format = ROW (and in the server's configuration file)",
+        )
+
+
 def check_engine(facts: ServerFacts) -> Iterator[Finding]:
     """InnoDB, and nothing that changes what its transactions do behind the engine's back."""
     if (engine := facts.variables.get("default_storage_engine", "InnoDB")).lower() != "innodb":
@@ -205,6 +218,7 @@ PER_SERVER: tuple[Callable[[ServerFacts], Iterator[Finding]], ...] = (
     check_triggers,
     check_writable,
     check_durability,
+    check_binary_log,
     check_engine,
     check_connections,
     check_clock,

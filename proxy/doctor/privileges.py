@@ -22,13 +22,14 @@ NEEDED = (
     "DROP",
     "ALTER",
     "INDEX",
+    "REFERENCES",
     "TRIGGER",
     "CREATE VIEW",
+    "LOCK TABLES",
+    "PROCESS",
 )
-WANTED = {
-    "PROCESS": "deadlocks over several shards cannot be told from slow statements, and end only by time-out"
-}
-"""Without these it works, with the loss that the text says."""
+"""Less obvious ones: REFERENCES for foreign keys (MySQL's 1142), LOCK TABLES for replacing triggers, PROCESS for
+seeing whose transactions are open: no shard can be fenced without it (1227)."""
 
 _GLOBAL_GRANT = re.compile(r"^GRANT (?P<privileges>.+?) ON \*\.\* TO ", re.IGNORECASE)
 _ROLE_GRANT = re.compile(r"^GRANT (?!.* ON )", re.IGNORECASE)
@@ -57,15 +58,6 @@ def check_privileges(facts: ServerFacts) -> Iterator[Finding]:
             + (" (unless a role gives it)" if has_roles else ""),
             f"GRANT {', '.join(missing)} ON *.* TO the account of [[shards]] {facts.shard}",
         )
-    for privilege, loss in WANTED.items():
-        if privilege not in granted:
-            yield Finding(
-                Severity.WARNING,
-                facts.shard,
-                "privileges",
-                f"the account lacks {privilege}: {loss}",
-                f"GRANT {privilege} ON *.* TO the account of [[shards]] {facts.shard}",
-            )
 
 
 def check_triggers(facts: ServerFacts) -> Iterator[Finding]:

@@ -68,12 +68,13 @@ async def test_a_server_that_is_down_or_refuses_the_account(shard_servers: Seque
 async def test_sick_servers(fresh_shard_servers) -> None:
     one, two = await fresh_shard_servers(2, options=["--log-bin", "--sync-binlog=0", "--server-id=1"])
     run(one, "SET GLOBAL sql_mode = 'ANSI_QUOTES'", "SET GLOBAL innodb_flush_log_at_trx_commit = 0")
-    run(two, "SET GLOBAL max_connections = 50")
+    run(one, "SET GLOBAL binlog_format = 'MIXED'")
+    run(two, "SET GLOBAL max_connections = 50", "SET GLOBAL binlog_format = 'ROW'")
     run(
         two,
         "CREATE USER limited@'127.0.0.1' IDENTIFIED BY 'x'",
-        "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, CREATE VIEW, TRIGGER, PROCESS ON *.* "
-        "TO limited@'127.0.0.1'",
+        "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE VIEW, TRIGGER, "
+        "LOCK TABLES, PROCESS ON *.* TO limited@'127.0.0.1'",
     )
     config = config_for([one, two])
     limited = config.shard("s2").model_copy(update={"user": "limited", "password": "x"})
@@ -81,6 +82,7 @@ async def test_sick_servers(fresh_shard_servers) -> None:
     assert set(findings) == {
         (Severity.ERROR, "s1", "durability"),
         (Severity.WARNING, "s1", "durability"),
+        (Severity.ERROR, "s1", "binary log"),
         (Severity.WARNING, "s2", "durability"),
         (Severity.ERROR, "s2", "triggers"),
         (Severity.WARNING, "s2", "connections"),

@@ -14,8 +14,8 @@ from proxy.doctor.report import as_json, exit_code
 
 ALL = ("GRANT ALL PRIVILEGES ON *.* TO `txguard`@`%`",)
 NEEDED = (
-    "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, PROCESS, INDEX, ALTER, CREATE VIEW, TRIGGER "
-    "ON *.* TO `t`@`%`"
+    "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, PROCESS, REFERENCES, INDEX, ALTER, LOCK TABLES, "
+    "CREATE VIEW, TRIGGER ON *.* TO `t`@`%`"
 )
 GOOD = ServerFacts(
     shard="s1",
@@ -76,6 +76,12 @@ def test_good_servers_get_one_ok_each() -> None:
         (with_variables(innodb_flush_log_at_trx_commit="0"), Severity.ERROR, "durability"),
         (with_variables(innodb_flush_log_at_trx_commit="2"), Severity.WARNING, "durability"),
         (with_variables(log_bin="ON"), Severity.WARNING, "durability"),
+        (with_variables(log_bin="ON", sync_binlog="1", binlog_format="MIXED"), Severity.ERROR, "binary log"),
+        (
+            with_variables(log_bin="ON", sync_binlog="1", binlog_format="STATEMENT"),
+            Severity.ERROR,
+            "binary log",
+        ),
         (with_variables(default_storage_engine="MyISAM"), Severity.ERROR, "engine"),
         (with_variables(innodb_rollback_on_timeout="ON"), Severity.ERROR, "engine"),
         (with_variables(innodb_snapshot_isolation="ON"), Severity.ERROR, "engine"),
@@ -102,15 +108,18 @@ def test_exactly_the_needed_privileges_do() -> None:
     assert found(replace(GOOD, grants=(NEEDED,))) == [(Severity.OK, "s1", "server")]
 
 
-@pytest.mark.parametrize("privilege", ["TRIGGER", "CREATE VIEW", "INDEX"])
+@pytest.mark.parametrize(
+    "privilege", ["TRIGGER", "CREATE VIEW", "INDEX", "PROCESS", "REFERENCES", "LOCK TABLES"]
+)
 def test_each_needed_privilege_is_missed(privilege: str) -> None:
     grant = NEEDED.replace(f", {privilege}", "")
     assert found(replace(GOOD, grants=(grant,))) == [(Severity.ERROR, "s1", "privileges")]
 
 
-def test_without_process_deadlocks_are_the_loss() -> None:
-    grant = NEEDED.replace(", PROCESS", "")
-    assert found(replace(GOOD, grants=(grant,))) == [(Severity.WARNING, "s1", "privileges")]
+def test_the_format_of_no_binary_log_does_not_matter() -> None:
+    assert found(with_variables(log_bin="OFF", binlog_format="MIXED")) == [(Severity.OK, "s1", "server")]
+    row = with_variables(log_bin="ON", sync_binlog="1", binlog_format="ROW")
+    assert found(row) == [(Severity.OK, "s1", "server")]
 
 
 def test_grants_on_one_database_do_not_count() -> None:
