@@ -19,7 +19,7 @@ from proxy.sql.merge_spec import Key, Merge
 from proxy.sql.operands import Constant, quote_name
 from proxy.sql.plan import Scatter
 from proxy.sql.scatter_columns import HiddenColumns, settle
-from proxy.sql.scatter_groups import GroupBuilder
+from proxy.sql.scatter_groups import GroupBuilder, is_distinct
 from proxy.sql.scatter_keys import KeyMaker, is_aggregated
 from proxy.sql.scatter_names import ItemNames
 from proxy.sql.scope import Block
@@ -79,20 +79,20 @@ class ScatterBuilder:
 
     def _rows(self, grouped: bool) -> Scatter:
         keys = self._keys(grouped)
-        distinct = self._distinct(keys)
+        distinct = is_distinct(self.select)
         order = []
         for item in self.select.order_by:
-            target = self.names.target(item.expression, allow_other=distinct is None)
+            target = self.names.target(item.expression, allow_other=not distinct)
             if target is not None:
                 expression, visible = target
                 order.append(keys.key(expression, descending=item.descending, visible=visible))
-        return self._assemble_rows(Merge(distinct=distinct, order_by=tuple(order)))
+        equal = self._distinct(keys) if distinct else None
+        return self._assemble_rows(Merge(distinct=equal, order_by=tuple(order)))
 
     def _distinct(self, keys: KeyMaker) -> tuple[Key, ...] | None:
+        """None: equal rows are on one shard, which has made them one: nothing that is hidden tells them apart."""
         select = self.select
-        if not {"DISTINCT", "DISTINCTROW"} & select.options:
-            return None
-        if any(self._is_shard_key(item.expression) for item in select.items):
+        if not self.hidden.texts and any(self._is_shard_key(item.expression) for item in select.items):
             return None
         result: list[Key] = []
         for index, item in enumerate(select.items):
@@ -121,7 +121,22 @@ class ScatterBuilder:
             return self._scatter(merge, cut(tokens, select.items_end, select.end, holes))
         body = cut(tokens, select.items_end, select.limit.start, holes)
         tail = cut(tokens, select.limit.end, select.end)
-        return self._scatter(merge, [*body, *_pushed_limit(select.limit), *tail])
+        return self._scatter(merge, [*body, *self._pushed_limit(merge, select.limit), *tail])
+
+    def _pushed_limit(self, merge: Merge, limit: Limit) -> list[Part]:
+        """Any shard may hold all of the rows that are skipped and wanted.
+
+        Weights tell strings apart that are equal ('a' and 'a '): a shard's distinct rows may then come to fewer.
+        """
+        if any(key.weight is not None for key in merge.distinct or ()):
+            return [" "]
+        count: Part
+        if limit.offset is not None:
+            count = LimitSum(limit.offset, limit.count)
+        else:
+            assert not isinstance(limit.count, Constant)
+            count = limit.count
+        return [" LIMIT ", count, " "]
 
     # ------------------------------------------------------------ groups
 
@@ -142,14 +157,3 @@ class ScatterBuilder:
         if select.limit is not None:
             merge = replace(merge, limit=select.limit.count, offset=select.limit.offset)
         return Scatter(template(head, hidden, " ", body), merge)
-
-
-def _pushed_limit(limit: Limit) -> list[Part]:
-    """Any shard may hold all of the rows that are skipped and wanted."""
-    count: Part
-    if limit.offset is not None:
-        count = LimitSum(limit.offset, limit.count)
-    else:
-        assert not isinstance(limit.count, Constant)
-        count = limit.count
-    return [" LIMIT ", count, " "]

@@ -112,7 +112,7 @@ class GroupBuilder:
     def _order(self) -> tuple[Key, ...]:
         result: list[Key] = []
         for item in self.select.order_by:
-            target = self.names.target(item.expression)
+            target = self.names.target(item.expression, allow_other=not is_distinct(self.select))
             if target is None:
                 continue
             expression, visible = target
@@ -124,7 +124,7 @@ class GroupBuilder:
         return tuple(result)
 
     def _distinct(self) -> tuple[Key, ...] | None:
-        if not {"DISTINCT", "DISTINCTROW"} & self.select.options:
+        if not is_distinct(self.select):
             return None
         return tuple(
             self.item_keys[index]
@@ -192,3 +192,7 @@ class GroupBuilder:
         if key.value is None or (key.weight is not None and key.value is None):
             raise NotSupported("HAVING over a string aggregate over several shards")
         return key.value
+
+
+def is_distinct(select: Select) -> bool:
+    return bool({"DISTINCT", "DISTINCTROW"} & select.options)

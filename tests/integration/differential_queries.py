@@ -136,6 +136,9 @@ SORTED = (
     "SELECT DISTINCT age, grade FROM people ORDER BY age DESC, grade LIMIT 9 OFFSET 2",
     "SELECT DISTINCT id, name FROM people ORDER BY id LIMIT 5",
     "SELECT DISTINCT born FROM people ORDER BY born DESC LIMIT 2",
+    "SELECT DISTINCT person_id, item IS NULL x FROM orders ORDER BY x DESC, person_id LIMIT 20",
+    "SELECT DISTINCT country, UPPER(TRIM(nick)) u FROM people ORDER BY country, u LIMIT 9",
+    "SELECT DISTINCT LOWER(nick) < 'y' x, COUNT(*) FROM people GROUP BY id, nick ORDER BY x",
     "SELECT COUNT(*) FROM people",
     "SELECT COUNT(*), COUNT(age), SUM(age), MIN(age), MAX(age), AVG(age) FROM people",
     "SELECT SUM(money), AVG(money), MIN(money), MAX(money) FROM people",
@@ -222,6 +225,7 @@ COLLATED = (
     ("SELECT DISTINCT name FROM people", "name", "utf8mb4_unicode_ci"),
     ("SELECT name, COUNT(*) FROM people GROUP BY name", "name", "utf8mb4_unicode_ci"),
     ("SELECT DISTINCT code FROM people", "code", "utf8mb4_general_ci"),
+    ("SELECT DISTINCT nick FROM people ORDER BY nick LIMIT 3", "nick", "utf8mb4_bin"),
 )
 """Of rows that the collation calls equal any one may stand for the group: (statement, column, its collation)."""
 
@@ -230,6 +234,7 @@ REFUSED = (
     "SELECT * FROM people WHERE age > (SELECT AVG(age) FROM people)",
     "SELECT id FROM people UNION SELECT person_id FROM orders",
     "SELECT c.id, p.id FROM countries c LEFT JOIN people p ON p.country = c.id",
+    "SELECT DISTINCT person_id FROM orders ORDER BY total",
     "SELECT SUM(DISTINCT age) FROM people",
     "SELECT COUNT(DISTINCT age, name) FROM people",
     "SELECT COUNT(DISTINCT age), COUNT(DISTINCT id) FROM people",

@@ -43,6 +43,14 @@ TEXTS = [
         "SELECT age, COUNT(DISTINCT money), MIN(money) FROM users GROUP BY age, money HAVING (age > 3)",
     ),
     ("SELECT DISTINCT age FROM users LIMIT 2", "SELECT DISTINCT age FROM users LIMIT 2 "),
+    (
+        "SELECT DISTINCT name FROM users LIMIT 2",
+        f"SELECT DISTINCT name, WEIGHT_STRING(name), {SPACE} FROM users ",
+    ),
+    (
+        "SELECT DISTINCT user_id, total FROM orders ORDER BY total LIMIT 2",
+        "SELECT DISTINCT user_id, total FROM orders ORDER BY total LIMIT 2 ",
+    ),
 ]
 
 
@@ -64,6 +72,13 @@ def test_rows_of_one_shard_key_never_span_shards() -> None:
     assert merge is not None
     assert merge.merge is not None
     assert merge.merge.group_by is None
+
+
+def test_hidden_weights_do_not_make_equal_rows_of_one_shard_key_distinct() -> None:
+    scatter = query("SELECT DISTINCT user_id, item FROM orders ORDER BY item LIMIT 3").scatter
+    assert scatter is not None
+    assert scatter.merge is not None
+    assert scatter.merge.distinct == (Key(0), Key(None, -2, -1))
 
 
 def test_rows_that_an_outer_join_makes_up_may_span_shards() -> None:
@@ -104,6 +119,11 @@ REFUSED = [
     ("SELECT id FROM users ORDER BY RAND()", "RAND()"),
     ("SELECT age AS x FROM users ORDER BY x + 1", "alias x"),
     ("SELECT DISTINCT name FROM users ORDER BY age", "DISTINCT"),
+    ("SELECT DISTINCT user_id FROM orders ORDER BY total", "DISTINCT"),
+    ("SELECT DISTINCT user_id, item FROM orders ORDER BY n LIMIT 3", "DISTINCT"),
+    ("SELECT DISTINCT u.id FROM users u JOIN orders o ON o.user_id = u.id ORDER BY o.total", "DISTINCT"),
+    ("SELECT DISTINCT user_id FROM orders GROUP BY user_id, n ORDER BY SUM(total)", "DISTINCT"),
+    ("SELECT DISTINCT COUNT(*) FROM users GROUP BY age ORDER BY age", "DISTINCT"),
     ("SELECT *, age FROM users ORDER BY 2", "position 2"),
     ("SELECT age FROM users GROUP BY age HAVING MAX(age) > MIN(age)", "HAVING"),
     ("SELECT age FROM users GROUP BY age HAVING money > 3", "HAVING"),
