@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from proxy.backend.statements import PreparedStatement, Statement, TextStatement
 from proxy.errors import NotSupported
@@ -22,8 +23,7 @@ from proxy.wire.statements import ExecuteRequest
 from tso.types import Timestamp
 
 
-@dataclass(frozen=True, slots=True)
-class BoundStatement:
+class BoundStatement(NamedTuple):
     """A COM_STMT_EXECUTE: the statement as it was prepared, and what was bound."""
 
     sql: bytes

@@ -78,12 +78,13 @@ class PreparedStatements:
     def bind(self, payload: bytes) -> tuple[Prepared, BoundStatement]:
         """A COM_STMT_EXECUTE, read. Long data is used up by it."""
         prepared = self.get(statement_id_of(payload), "mysqld_stmt_execute")
-        long_data = {index: bytes(data) for index, data in prepared.long_data.items()}
-        prepared.long_data.clear()
-        if any(len(data) > self._max_long_data_bytes for data in long_data.values()):
-            raise PacketTooLarge("a parameter is larger than max_packet_bytes")
-        types = bound_types(payload, prepared.parameters)
-        if types is None and prepared.types is None:
+        long_data: dict[int, bytes] = {}
+        if prepared.long_data:
+            long_data = {index: bytes(data) for index, data in prepared.long_data.items()}
+            prepared.long_data.clear()
+            if any(len(data) > self._max_long_data_bytes for data in long_data.values()):
+                raise PacketTooLarge("a parameter is larger than max_packet_bytes")
+        if prepared.types is None and bound_types(payload, prepared.parameters) is None:
             raise WrongParameters
         request = parse_execute(payload, prepared.parameters, prepared.types, long_data)
         if request.cursor_flags:

@@ -92,7 +92,12 @@ class Planner:
         shape, literals = fingerprint(text)
         known = self._shapes.get((shape, database))
         if known is not None:
-            return Planned(known[0], text, literals, known[1])
+            planned = Planned(known[0], text, literals, known[1])
+            if (
+                not literals
+            ):  # a prepared statement, say: the same text comes again, with no need of its shape
+                _put(self._texts, (text, database), planned, self._most_texts)
+            return planned
         planned, shareable = self._make(text, schemas, database)
         if shareable and planned.literals == literals:
             _put(self._shapes, (shape, database), (planned.plan, planned.parameters), self._most_shapes)

@@ -7,7 +7,7 @@ later, so who parses must remember them: `ExecuteRequest.param_types` is what to
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from proxy.errors import MalformedPacket
 from proxy.wire.binary_rows import is_null, make_null_bitmap
@@ -26,8 +26,7 @@ EXECUTE_FIXED_BYTES = 10
 UNSIGNED_PARAM = 0x80
 
 
-@dataclass(frozen=True, slots=True)
-class ExecuteRequest:
+class ExecuteRequest(NamedTuple):
     statement_id: int
     cursor_flags: int
     param_types: bytes
