@@ -51,13 +51,15 @@ class AutocommitRead:
                     return connection, reply
                 await reply.drain()
             except ConnectionLost:
+                self.connections.release(self.shard, connection)
                 lost += 1
                 if lost == CONNECTION_TRIES:
                     raise
             except BaseException:
                 self.connections.release(self.shard, connection)
                 raise
-            self.connections.release(self.shard, connection)
+            else:
+                self.connections.release(self.shard, connection)
         raise Conflict(
             f"reads on shard {self.shard} met commits that were rolled back again and again; try again"
         )
