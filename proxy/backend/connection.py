@@ -50,6 +50,7 @@ UNMARK = "@txg_start_ts=NULL"
 
 class BackendConnection(asyncio.Protocol):
     __slots__ = (
+        "_asked_at",
         "_buffer",
         "_closed",
         "_deadline",
@@ -97,6 +98,7 @@ class BackendConnection(asyncio.Protocol):
         self.statements = StatementCache()
         self.idle_rounds = 0
         """How many rounds of the pool's care it has been idle for."""
+        self._asked_at = 0.0
         self._deadline = Deadline(loop, self._deadline_passed)
         self._exchange: Exchange | None = None
         self._on_done: OnReply | None = None
@@ -118,6 +120,11 @@ class BackendConnection(asyncio.Protocol):
     @property
     def busy(self) -> bool:
         return self._exchange is not None or self._stream is not None
+
+    @property
+    def asked_at(self) -> float | None:
+        """The loop's time of the request that the shard has not answered, or not to its end; None: it owes none."""
+        return None if self._exchange is None else self._asked_at
 
     @property
     def in_transaction(self) -> bool:
@@ -224,6 +231,7 @@ class BackendConnection(asyncio.Protocol):
             raise RuntimeError("a shard connection runs one packet at a time")
         self._exchange = exchange
         self._on_done = on_done
+        self._asked_at = self._loop.time()
         if timeout_s is not None:
             self._deadline.set(timeout_s)
         self._transport.write(exchange.request)

@@ -20,6 +20,7 @@ from proxy.backend.connect import ShardAddress, connect, describe
 from proxy.backend.connection import BackendConnection
 from proxy.backend.idle import IdleConnections
 from proxy.backend.profile import SessionProfile
+from proxy.backend.shortage import Shortage
 from proxy.errors import ProxyError
 from tso.types import ShardName
 from txguard.engine.shard import Connection, ConnectionLost, ShardError, ShardUnavailable
@@ -332,9 +333,10 @@ class BackendPool:
         return f"shard {self._name} ({self.address}) cannot be reached: {self._circuit.last_error}"
 
     def _timeout_text(self, timeout_s: float) -> str:
-        if self._circuit.state is not CircuitState.UP:
+        if self._circuit.state is not CircuitState.UP or self._open < self.max_connections:
             return f"shard {self._name} ({self.address}) did not accept a connection within {timeout_s:g} s"
-        return (
-            f"shard {self._name}: all {self.max_connections} connections are in use and none became free "
-            f"within {timeout_s:g} s; raise max_connections of the shard or lower the load"
-        )
+        now = asyncio.get_running_loop().time()
+        asked = [connection.asked_at for connection in self._all]
+        waits_s = [now - asked_at for asked_at in asked if asked_at is not None]
+        opening = self._open - len(self._all)
+        return Shortage(self.max_connections, waits_s, opening).text(self._name, timeout_s)

@@ -24,6 +24,7 @@ from proxy.wire.statements import bound_types, make_execute
 from proxy.wire.temporal import MysqlDateTime, MysqlTime
 from tests.conftest import AnyServer, StartServers
 from tso.types import ShardName
+from txguard.engine.concurrent import settle
 from txguard.engine.shard import ConnectionLost, ShardError, ShardUnavailable
 
 SCHEMA = "wire_backend"
@@ -611,6 +612,26 @@ async def test_a_shard_that_cannot_be_fenced_stays_down(shard_servers: Sequence[
     with pytest.raises(ShardUnavailable, match="fenced"):
         await pool.acquire(5)
     assert pool.statistics().open == 0
+    pool.close()
+
+
+async def test_a_hung_shard_is_not_taken_for_an_overload(fresh_shard_servers: StartServers) -> None:
+    [server] = await fresh_shard_servers(count=1)
+    pool = make_pool(server, max_connections=2)
+    held = [await pool.acquire(5) for _ in range(2)]
+    with pytest.raises(ShardUnavailable, match="open transactions hold them"):
+        await pool.acquire(0.1)
+    server.pause()
+    async with asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(settle([connection.run(["SELECT 1"], 10) for connection in held]))
+        await asyncio.sleep(0)
+        with pytest.raises(ShardUnavailable, match=r"does not answer: 2 wait for its answer, .* 0\.[345] s"):
+            await pool.acquire(0.3)
+        held[0].abort()
+        with pytest.raises(ShardUnavailable, match="did not accept a connection"):
+            await pool.acquire(0.2)
+        server.resume()
+    assert [isinstance(result, ConnectionLost) for result in asking.result()] == [True, False]
     pool.close()
 
 
