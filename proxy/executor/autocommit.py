@@ -45,9 +45,9 @@ class AutocommitRead:
             try:
                 token = await self._token()
                 _, reply = await connection.relay([], self.statement(), None)
-                if reply.error is not None:
-                    raise reply.error
                 if await self.stands(token):
+                    if reply.error is not None:
+                        raise reply.error  # Perhaps about rows, so it too must not come of undecided ones.
                     return connection, reply
                 await reply.drain()
             except ConnectionLost:

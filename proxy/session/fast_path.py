@@ -158,11 +158,11 @@ class FastPath:
         )
         answer = Answer(self._client, talk.status, binary=execution.binary)
         try:
-            if reply.error is not None:
-                raise reply.error
             require_unchanged(talk.process.services.catalog_store, _tables(execution))
             stands = await read.stands(self._token)
             if stands:
+                if reply.error is not None:
+                    raise reply.error
                 await answer.relay(reply)
                 if reply.warnings:
                     talk.executor.conditions = await fetch_warnings(

@@ -166,6 +166,15 @@ async def test_an_error_of_the_shard_is_the_answer() -> None:
     assert connections.out == 0
 
 
+async def test_an_error_about_rows_of_a_rolled_back_commit_is_none() -> None:
+    made, _ = read(FakeTso(at_once=[False, True]), reply(None), reply("right"))
+    assert row((await made.run())[1]) == b"right"
+    bench = Bench(FakeTso(at_once=[False, False]), reply(None))
+    assert bench.start()
+    await bench.rest()
+    assert b"again" in bench.client.sent
+
+
 async def test_it_does_not_try_for_ever() -> None:
     made, connections = read(FakeTso(at_once=[False] * 20), *[reply("undone") for _ in range(20)])
     with pytest.raises(Conflict):
