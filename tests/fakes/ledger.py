@@ -70,7 +70,8 @@ class Ledger:
                         f"DROP DATABASE IF EXISTS {self.schema}",
                         f"CREATE DATABASE {self.schema}",
                         f"CREATE TABLE {self.schema}.account (id INT PRIMARY KEY, balance BIGINT NOT NULL)",
-                        f"CREATE TABLE {self.schema}.entry (id BIGINT, account INT, amount INT, PRIMARY KEY (id, account))",
+                        f"CREATE TABLE {self.schema}.entry "
+                        "(id BIGINT, account INT, amount INT, PRIMARY KEY (id, account))",
                         *(
                             f"INSERT INTO {self.schema}.account VALUES ({account}, {OPENING_BALANCE})"
                             for account in range(ACCOUNTS)
@@ -159,7 +160,8 @@ class Ledger:
             locks, open_ones = await connection.run(
                 [
                     "SELECT COUNT(*) FROM _txguard.txn_lock",
-                    "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id NOT IN (0, CONNECTION_ID())",
+                    "SELECT COUNT(*) FROM information_schema.innodb_trx "
+                    "WHERE trx_mysql_thread_id NOT IN (0, CONNECTION_ID())",
                 ],
                 10,
             )

@@ -155,7 +155,15 @@ OVERTAKING = (
     "UPDATE countries SET name = 'changed'",
     "DELETE FROM words WHERE x > 1",
 )
-BY_ENUM = ("DISTINCT grade)", "ORDER BY grade", "ORDER BY tags", "GROUP BY grade", "GROUP BY tags", "DESC, grade", "age, grade")
+BY_ENUM = (
+    "DISTINCT grade)",
+    "ORDER BY grade",
+    "ORDER BY tags",
+    "GROUP BY grade",
+    "GROUP BY tags",
+    "DESC, grade",
+    "age, grade",
+)
 """What the order or the groups of an ENUM or SET decide cannot be patched: refused while it would have to be."""
 
 
