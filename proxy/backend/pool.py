@@ -20,6 +20,7 @@ from proxy.backend.connect import ShardAddress, connect, describe
 from proxy.backend.connection import BackendConnection
 from proxy.backend.idle import IdleConnections
 from proxy.backend.profile import SessionProfile
+from proxy.backend.refusals import Refusals
 from proxy.backend.shortage import Shortage
 from proxy.errors import ProxyError
 from tso.types import ShardName
@@ -94,6 +95,7 @@ class BackendPool:
         """Called with a fresh connection when the shard was down; who raises keeps it down."""
         self._session = tuple(session)
         self._circuit = Circuit()
+        self._refusals = Refusals(name)
         self._idle = IdleConnections()
         self._all: set[BackendConnection] = set()
         self._waiters: deque[_Waiter] = deque()
@@ -294,7 +296,10 @@ class BackendPool:
         except Exception as error:
             connection.on_closed(self._all.discard)  # The caller gives the room back.
             connection.abort()
-            self._circuit.failed(f"it cannot be fenced: {error}", asyncio.get_running_loop().time())
+            now = asyncio.get_running_loop().time()
+            self._refusals.tell(error, str(self.address), now)
+            reason = describe(error) if isinstance(error, ShardError) else str(error)
+            self._circuit.failed(f"it cannot be fenced: {reason}", now)
             raise ShardUnavailable(self._down_text()) from error
         except BaseException:
             connection.on_closed(self._all.discard)

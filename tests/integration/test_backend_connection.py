@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from structlog.testing import capture_logs
 
 from proxy.backend.circuit import CircuitState
 from proxy.backend.connect import ShardAddress, connect, make_tls_context
@@ -25,7 +26,7 @@ from proxy.wire.temporal import MysqlDateTime, MysqlTime
 from tests.conftest import AnyServer, StartServers
 from tso.types import ShardName
 from txguard.engine.concurrent import settle
-from txguard.engine.shard import ConnectionLost, ShardError, ShardUnavailable
+from txguard.engine.shard import ConnectionLost, ShardError, ShardUnavailable, borrow
 
 SCHEMA = "wire_backend"
 PROFILE = SessionProfile(database=SCHEMA)
@@ -613,6 +614,31 @@ async def test_a_shard_that_cannot_be_fenced_stays_down(shard_servers: Sequence[
         await pool.acquire(5)
     assert pool.statistics().open == 0
     pool.close()
+
+
+async def test_a_missing_privilege_is_told_with_its_shard(
+    shard_servers: Sequence[AnyServer], pool: BackendPool
+) -> None:
+    server = shard_servers[0]
+    async with borrow(pool, 5) as root:
+        await root.run(["DROP USER IF EXISTS few@'%'", "CREATE USER few@'%' IDENTIFIED BY 'x'"], 5)
+
+        async def fence(connection: BackendConnection) -> None:
+            await connection.run(["SELECT trx_id FROM information_schema.INNODB_TRX"], 5)
+
+        few = BackendPool(ShardName("s7"), address_of(server, "few", "x"), on_connect=fence)
+        with capture_logs() as logs:
+            for _ in range(3):
+                with pytest.raises(
+                    ShardUnavailable, match=r"fenced: Access denied; .* PROCESS .*\(error 1227\)"
+                ):
+                    await few.acquire(5)
+                await asyncio.sleep(0.25)  # the circuit's pause
+        few.close()
+        await root.run(["DROP USER few@'%'"], 5)
+    [told] = logs  # not at each try
+    assert (told["event"], told["log_level"], told["shard"]) == ("shard_refuses_account", "error", "s7")
+    assert "PROCESS" in told["reason"]
 
 
 async def test_a_hung_shard_is_not_taken_for_an_overload(fresh_shard_servers: StartServers) -> None:
