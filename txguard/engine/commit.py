@@ -11,10 +11,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from tso.errors import DependencyRolledBack, TransactionUnknown, TsoError, TsoTimeout, TsoUnavailable
-from tso.types import Outcome, ShardName, Timestamp
+from tso.types import Orphan, Outcome, ShardName, Timestamp
 from txguard.engine import failpoints
 from txguard.engine.branch import CLEAR_VARIABLES, Branch
 from txguard.engine.concurrent import gather, settle
+from txguard.engine.resolve import Decision
 from txguard.engine.states import TransactionState
 from txguard.engine.triggers import parse_dependencies
 from txguard.errors import Conflict, OracleUnavailable, OutcomeUndetermined
@@ -182,15 +183,17 @@ async def _prewrite(txn: Transaction, writers: list[Branch], participants: tuple
 
 async def _resolve(txn: Transaction, participants: tuple[ShardName, ...], failed: str) -> Outcome:
     assert txn.commit_ts is not None
-    start_ts, engine = txn.started(), txn.engine
+    resolver, transaction = txn.engine.resolver, Orphan(txn.started(), txn.commit_ts, participants)
+    decision: Decision | None = None
     try:
-        async with asyncio.timeout(engine.settings.cleanup_timeout_s):
-            return await engine.resolver.resolve(start_ts, txn.commit_ts, participants)
+        async with asyncio.timeout(txn.engine.settings.cleanup_timeout_s):
+            decision = await resolver.decide(transaction)
+            await resolver.carry_out(decision)
+            return decision.outcome
     except Exception as error:
-        decided = engine.resolver.known_outcome(start_ts)
         await _give_up(txn)
-        if decided is not None:
-            return decided
+        if decision is not None:
+            return decision.outcome
         raise _undetermined(txn, failed) from error
 
 

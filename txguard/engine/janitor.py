@@ -48,9 +48,7 @@ class Janitor:
         pause_s, timeout_s = FIRST_PAUSE_S, self.settings.control_timeout_s
         while True:
             try:
-                outcome = await self.resolver.resolve(
-                    orphan.start_ts, orphan.commit_ts, orphan.participants, timeout_s=timeout_s
-                )
+                outcome = await self.resolver.resolve(orphan, timeout_s)
             except Exception as error:
                 log_failure(f"transaction {orphan.start_ts} is still undecided", error)
                 await asyncio.sleep(pause_s)
@@ -85,9 +83,8 @@ class Janitor:
             key = Timestamp(int(start_ts or 0))
             if key not in outstanding:
                 try:
-                    await self.resolver.resolve(
-                        key, Timestamp(int(commit_ts or 0)), parse_participants(participants)
-                    )
+                    found = Orphan(key, Timestamp(int(commit_ts or 0)), parse_participants(participants))
+                    await self.resolver.resolve(found)
                 except Exception as error:  # One whose shard is away must not hold up the others.
                     log_failure(f"the lock of transaction {key} on {name} stays", error)
 

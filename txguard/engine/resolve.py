@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from tso.api import Tso
 from tso.types import Orphan, Outcome, ShardName, Timestamp
@@ -32,62 +33,62 @@ class Undecided(Exception):
     """No participant holds a tombstone and one does not answer: nobody can know the outcome yet."""
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    transaction: Orphan
+    outcome: Outcome
+    records: tuple[Outcome | Exception, ...]
+    """Of each participant, as it was found; an exception where it did not answer."""
+
+
 class Resolver:
     def __init__(self, shards: Mapping[ShardName, Shard], tso: Tso, settings: EngineSettings) -> None:
         self.shards, self.tso, self.settings = shards, tso, settings
-        self._known: dict[Timestamp, Outcome] = {}
         self._blockers = Blockers(settings)
 
-    def known_outcome(self, start_ts: Timestamp) -> Outcome | None:
-        """What a `resolve` that has not ended yet has already decided, durably."""
-        return self._known.get(start_ts)
-
-    async def resolve(
-        self,
-        start_ts: Timestamp,
-        commit_ts: Timestamp,
-        participants: Sequence[ShardName],
-        *,
-        timeout_s: float | None = None,
-    ) -> Outcome:
+    async def resolve(self, transaction: Orphan, timeout_s: float | None = None) -> Outcome:
         """Decide and carry out. Raises Undecided, or ShardUnavailable and the like with the work half done: call again.
 
         `timeout_s` for each statement; a large undo may need more than the settings allow.
         """
-        transaction = Orphan(start_ts, commit_ts, tuple(participants))
+        decision = await self.decide(transaction, timeout_s)
+        await self.carry_out(decision, timeout_s)
+        return decision.outcome
+
+    async def decide(self, transaction: Orphan, timeout_s: float | None = None) -> Decision:
+        """Durable from here on. Raises Undecided."""
+        await failpoints.reach("resolve_before_tombstone")
         timeout_s = timeout_s or self.settings.control_timeout_s
-        records = await self._records(transaction, timeout_s)
-        outcome = _decide(transaction, records)
-        self._known[start_ts] = outcome
-        await self.tso.decide(start_ts, outcome)
+        records = await settle(
+            [self._record_or_tombstone(name, transaction, timeout_s) for name in transaction.participants]
+        )
+        return Decision(transaction, _outcome(transaction, records), tuple(records))
+
+    async def carry_out(self, decision: Decision, timeout_s: float | None = None) -> None:
+        """The oracle hears of a roll-back before the undo, and of the end after it."""
+        transaction, outcome = decision.transaction, decision.outcome
+        timeout_s = timeout_s or self.settings.control_timeout_s
+        await self.tso.decide(transaction.start_ts, outcome)
         await failpoints.reach("resolve_after_decide")
         if outcome is Outcome.COMMITTED:
-            await gather([self._forget_lock(name, start_ts) for name in participants])
+            await gather([self._forget_lock(name, transaction.start_ts) for name in transaction.participants])
         else:
             await gather(
                 [
                     self._roll_back(
                         name, transaction, timeout_s, has_record=not isinstance(record, Exception)
                     )
-                    for name, record in zip(participants, records, strict=True)
+                    for name, record in zip(transaction.participants, decision.records, strict=True)
                 ]
             )
         await failpoints.reach("resolve_before_end")
-        await self.tso.end_commit(start_ts, outcome)
-        self._known.pop(start_ts, None)
-        return outcome
+        await self.tso.end_commit(transaction.start_ts, outcome)
 
     def _shard(self, name: ShardName) -> Shard:
         try:
             return self.shards[name]
         except KeyError:
             raise Undecided(f"the configuration has no shard {name}") from None
-
-    async def _records(self, transaction: Orphan, timeout_s: float) -> list[Outcome | Exception]:
-        await failpoints.reach("resolve_before_tombstone")
-        return await settle(
-            [self._record_or_tombstone(name, transaction, timeout_s) for name in transaction.participants]
-        )
 
     async def _record_or_tombstone(self, name: ShardName, transaction: Orphan, timeout_s: float) -> Outcome:
         """The shard's record, after placing a tombstone if there was none. Waits for a prewrite under way."""
@@ -157,7 +158,7 @@ class Resolver:
         return present
 
 
-def _decide(transaction: Orphan, records: Sequence[Outcome | Exception]) -> Outcome:
+def _outcome(transaction: Orphan, records: Sequence[Outcome | Exception]) -> Outcome:
     if Outcome.ROLLED_BACK in records:
         return Outcome.ROLLED_BACK
     for record in records:

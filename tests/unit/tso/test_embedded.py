@@ -99,6 +99,25 @@ class TestCalls:
         assert commit_ts is not None
         assert commit_ts > writer_commit_ts
 
+    async def test_a_shard_that_was_only_looked_at_counts(self, tso: EmbeddedTso) -> None:
+        other, _ = await committing(tso, A, B)
+        start_ts = (await tso.begin()).start_ts
+        assert await tso.begin_commit(start_ts, (C,), None, (A,), 1.0) is None
+        with pytest.raises(TsoTimeout):
+            await tso.begin_commit(start_ts, (C,), (), (A,), 0.01)
+        await tso.decide(other, ROLLED_BACK)
+        with pytest.raises(DependencyRolledBack):
+            await tso.begin_commit(start_ts, (C,), (), (A,), 1.0)
+
+    async def test_what_was_adopted_below_the_floor_is_depended_on(self, tso: EmbeddedTso) -> None:
+        start_ts = (await tso.begin()).start_ts
+        await tso.adopt(Timestamp(5), Timestamp(6), (A, B))
+        assert await tso.begin_commit(start_ts, (A,), None, (), 1.0) is None
+        with pytest.raises(TsoTimeout):
+            await tso.begin_commit(start_ts, (A,), (), (), 0.01)
+        await tso.end_commit(Timestamp(5), COMMITTED)
+        assert await tso.begin_commit(start_ts, (A,), (), (), 1.0) is not None
+
     async def test_a_dependency_that_is_rolled_back(self, tso: EmbeddedTso) -> None:
         writer, _ = await committing(tso, A, B)
         start_ts = (await tso.begin()).start_ts
@@ -372,6 +391,17 @@ class TestLease:
                 assert old.validate_read_nowait(A, token) is None
                 with pytest.raises(Deposed):
                     await old.validate_read(A, token, 1.0)
+
+    async def test_who_waits_for_it_is_told_that_it_was_deposed(self, store: MemoryBoundStore) -> None:
+        async with await EmbeddedTso.open(store, window_ms=20) as old:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await old.until_deposed()
+            async with await EmbeddedTso.open(store, window_ms=20):
+                for _ in range(2):  # now and for ever
+                    with pytest.raises(Deposed, match="epoch 2"):
+                        async with asyncio.timeout(5):
+                            await old.until_deposed()
 
     async def test_no_store_no_oracle(self, store: MemoryBoundStore) -> None:
         store.failing = True

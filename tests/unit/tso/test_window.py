@@ -171,6 +171,19 @@ class TestDependencies:
         window.end_commit(first, COMMITTED)
         assert waiter.state is WaiterState.READY
 
+    def test_an_adopted_commit_below_the_floor_is_one(self, window: Window) -> None:
+        """Its shard came back later: the triggers took its rows for decided, and named no writer."""
+        before = ts(10)
+        window.begin(before)
+        window.adopt(ts(5), ts(6), (A, B))
+        after = ts(11)
+        window.begin(after)
+        assert window.adopted_since(before, (A,)) == [5]
+        assert window.adopted_since(before, (C,)) == []
+        assert window.adopted_since(after, (A,)) == []
+        window.end_commit(ts(5), ROLLED_BACK)
+        assert window.adopted_since(before, (A,)) == []
+
     def test_rolled_back_writers_are_remembered_while_anyone_can_depend_on_them(self, window: Window) -> None:
         window.begin(ts(1))
         for start in range(10, 4_000, 10):
