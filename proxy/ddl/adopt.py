@@ -12,11 +12,12 @@ from proxy.ddl.placement import place_table
 from proxy.ddl.workshop import Workshop, refuse_system
 from proxy.executor.warnings import Condition
 from proxy.routing.catalog_rows import put_table
+from proxy.routing.control import string
 from proxy.routing.table_facts import TableId, read_facts
 from proxy.routing.tables import TableKind
 from tso.types import ShardName
 from txguard.engine.managed import manage
-from txguard.engine.sqltext import quote
+from txguard.engine.sqltext import quote, text
 
 
 async def adopt_table(workshop: Workshop, table: TableId) -> tuple[Condition, ...]:
@@ -43,7 +44,19 @@ async def _adopt(workshop: Workshop, table: TableId, home: ShardName) -> tuple[C
     placement = place_table(found[home][table], hint, workshop.store.current, workshop.store.weights.tables)
     if placement.row.managed:
         await workshop.on_each((home,), lambda _, connection: manage(connection, *table))
-    await workshop.run_on_each(workshop.all_shards, [f"CREATE DATABASE IF NOT EXISTS {quote(table[0])}"])
+    await _create_database_everywhere(workshop, table[0], home)
     row = placement.row.published(await workshop.now(), workshop.store.current.version + 1)
     await workshop.store.change([put_table(row)])
     return placement.warnings
+
+
+async def _create_database_everywhere(workshop: Workshop, schema: str, home: ShardName) -> None:
+    """As it is at home: tables created in it later have its character set and collation on every shard."""
+    query = (
+        "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA "
+        f"WHERE SCHEMA_NAME = {text(schema)}"
+    )
+    [answer] = await workshop.run_at(home, [query])
+    charset, collation = (string(value) for value in answer.rows[0])
+    create = f"CREATE DATABASE IF NOT EXISTS {quote(schema)} CHARACTER SET {charset} COLLATE {collation}"
+    await workshop.run_on_each(workshop.all_shards, [create])
