@@ -20,7 +20,7 @@ from proxy.sql.patch import patched_table
 from proxy.sql.plan import Planned
 from proxy.sql.template import Bindings, SessionValue, Template
 from proxy.wire.statements import ExecuteRequest
-from tso.types import Timestamp
+from tso.types import ShardName, Timestamp
 
 
 class BoundStatement(NamedTuple):
@@ -138,13 +138,19 @@ class Execution:
         too_new: Sequence[Timestamp] = (),
         stream: bool = True,
         limit_bytes: int | None = None,
+        shard: ShardName | None = None,
     ) -> TextStatement:
         """A template with its holes filled, as text."""
-        sql = self.text(template, too_new=too_new)
+        sql = self.text(template, too_new=too_new, shard=shard)
         return TextStatement(sql.encode("utf-8", "surrogateescape"), stream, limit_bytes)
 
     def text(
-        self, template: Template, *, too_new: Sequence[Timestamp] = (), generated: int | None = None
+        self,
+        template: Template,
+        *,
+        too_new: Sequence[Timestamp] = (),
+        generated: int | None = None,
+        shard: ShardName | None = None,
     ) -> str:
         bindings = Bindings(
             literals=self.planned.literals,
@@ -152,5 +158,6 @@ class Execution:
             session=self.session,
             too_new=too_new,
             generated=generated,
+            shard=shard,
         )
         return template.render(bindings, patched_table)

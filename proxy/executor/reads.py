@@ -47,12 +47,16 @@ class Read:
             plan.template, too_new=too_new, stream=not execution.binary, limit_bytes=self.limit_bytes
         )
 
-    def part(self, too_new: Sequence[Timestamp] = ()) -> Statement:
+    def part(self, too_new: Sequence[Timestamp] = (), shard: ShardName | None = None) -> Statement:
         """For one shard of several."""
         if self.plan.scatter is None or self.plan.scatter.merge is None:
             raise NotSupported(self.plan.scatter_refusal)
         return self.execution.rendered(
-            self.plan.scatter.template, too_new=too_new, stream=False, limit_bytes=self.limit_bytes
+            self.plan.scatter.template,
+            too_new=too_new,
+            stream=False,
+            limit_bytes=self.limit_bytes,
+            shard=shard,
         )
 
     # ------------------------------------------------------------ in a transaction
@@ -70,7 +74,7 @@ class Read:
                 raise NotSupported(
                     "this form of SELECT while a newer version of its table is being committed"
                 )
-            return self.statement(too_new) if len(self.shards) == 1 else self.part(too_new)
+            return self.statement(too_new) if len(self.shards) == 1 else self.part(too_new, shard)
 
         return raise_first_error(await transaction.read(self.shards, build, quiet=self.plan.joins))
 

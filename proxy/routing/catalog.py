@@ -59,12 +59,16 @@ class Catalog:
     _alone: Mapping[ShardName, tuple[ShardName, ...]] = field(init=False, repr=False)
     """Each shard as a tuple of itself, so that routing makes none."""
     _of_slot: tuple[tuple[ShardName, ...], ...] = field(init=False, repr=False)
+    _away: tuple[Table, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         tables = {(table.schema, table.name): table for table in self.contents.tables}
         codecs = {key: self.codec(table) for key, table in tables.items() if table.kind is TableKind.SHARDED}
         object.__setattr__(self, "_tables", tables)
         object.__setattr__(self, "_codecs", codecs)
+        first = min(self.contents.slots.shards)
+        away = tuple(table for table in self.contents.tables if table.home not in (None, first))
+        object.__setattr__(self, "_away", away)
         alone = {shard: (shard,) for shard in self.contents.slots.shards}
         object.__setattr__(self, "_alone", alone)
         of_slot = tuple(alone[shard] for shard in self.contents.slots.shard_of_slot)
@@ -123,6 +127,11 @@ class Catalog:
     def shards_of(self, table: Table) -> tuple[ShardName, ...]:
         """Every shard that holds rows of the table."""
         return self.all_shards if table.home is None else self._alone[table.home]
+
+    @property
+    def away(self) -> tuple[Table, ...]:
+        """The single tables that live on another shard than the first."""
+        return self._away
 
     def sharded_alike(self, table: Table, other: Table) -> bool:
         """Rows of both whose shard keys are equal live on the same shard."""

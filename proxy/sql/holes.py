@@ -14,7 +14,7 @@ from proxy.sql.information_schema import filtered
 from proxy.sql.lexer import Tokens
 from proxy.sql.operands import quote_name
 from proxy.sql.patch import keeps_type
-from proxy.sql.scope import Block, Source
+from proxy.sql.scope import Block, Schemas, Source
 from proxy.sql.syntax import (
     Call,
     ColumnName,
@@ -78,7 +78,9 @@ def _keep_names(select: Select, tokens: Tokens, holes: Holes) -> None:
             holes.inserted[item.end] = f" AS {quote_name(name)}"
 
 
-def find_sources(blocks: Iterable[Block], tokens: Tokens, holes: Holes, *, consistent_read: bool) -> bool:
+def find_sources(
+    blocks: Iterable[Block], tokens: Tokens, holes: Holes, schemas: Schemas, *, consistent_read: bool
+) -> bool:
     """Make holes of the tables that [R3] or information_schema replace; whether [R3] can be done at all."""
     patchable = True
     for block in blocks:
@@ -87,7 +89,8 @@ def find_sources(blocks: Iterable[Block], tokens: Tokens, holes: Holes, *, consi
             if not isinstance(source.node, TableName):
                 continue
             if source.information_schema:
-                holes.replace(source.node.start, source.node.end, filtered(source.node.name, source.alias))
+                away = filtered(source.node.name, source.alias, min(schemas.all_shards), schemas.away)
+                holes.replace(source.node.start, source.node.end, *away)
             elif consistent_read and source.table is not None and source.table.managed:
                 _table_hole(source, tokens, holes)
                 patchable &= not source.node.partition and aliases.count(source.alias.lower()) == 1

@@ -2,12 +2,20 @@
 
 Each reference to one of its tables becomes a derived table with the same columns and fewer rows. Tables that are not
 listed here are of one server's inside and are refused.
+
+Every shard has every table but the single ones, whose rows their homes alone have. So that a table's rows come from
+one shard, the first shard answers for all it has, and the others for the single tables that live away from it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from proxy.errors import NotSupported
+from proxy.routing.tables import Table
 from proxy.sql.operands import quote_name
+from proxy.sql.template import NotOnShard, Part
+from tso.types import ShardName
 
 _SCHEMA = "{0} <> '_txguard'"
 _OWN_COLUMN = "COLUMN_NAME <> '_txg_ts'"
@@ -36,9 +44,47 @@ _FILTERS: dict[str, str] = {
 }
 
 
-def filtered(table: str, alias: str) -> str:
-    """The derived table that stands for information_schema.`table`, with its alias. Raises NotSupported."""
+_ABOUT_TABLES = {
+    **dict.fromkeys(
+        "TABLES COLUMNS STATISTICS KEY_COLUMN_USAGE TABLE_CONSTRAINTS PARTITIONS".split(), "TABLE_SCHEMA"
+    ),
+    "REFERENTIAL_CONSTRAINTS": "CONSTRAINT_SCHEMA",
+}
+"""Those with rows of one table each, beside TABLE_NAME: the column with its database."""
+_ABOUT_CONSTRAINTS = "CHECK_CONSTRAINTS"
+"""Says on some servers only whose constraint it is."""
+ENUMS = frozenset("TABLE_TYPE ROW_FORMAT COLUMN_KEY UPDATE_RULE DELETE_RULE MATCH_OPTION".split())
+"""Columns that MySQL sorts by number and MariaDB by text."""
+
+
+def differs(table: str) -> bool:
+    """Whether the shards answer differently where single tables live away from the first of them."""
+    return table.upper() in _ABOUT_TABLES or table.upper() == _ABOUT_CONSTRAINTS
+
+
+def divisible(table: str) -> bool:
+    """Whether each shard can answer for its own tables."""
+    return table.upper() in _ABOUT_TABLES
+
+
+def filtered(
+    table: str, alias: str, first: ShardName | None = None, away: Iterable[Table] = ()
+) -> list[Part]:
+    """The derived table that stands for information_schema.`table`, with its alias. Raises NotSupported.
+
+    `away`: the single tables that do not live on the shard `first`.
+    """
     condition = _FILTERS.get(table.upper())
     if condition is None:
         raise NotSupported(f"information_schema.{table}")
-    return f"(SELECT * FROM information_schema.{table.upper()} WHERE {condition}) AS {quote_name(alias)}"
+    parts: list[Part] = [f"(SELECT * FROM information_schema.{table.upper()} WHERE {condition}"]
+    names = ", ".join(f"({_text(one.schema)}, {_text(one.name)})" for one in away)
+    if first is not None and names and divisible(table):
+        schema = _ABOUT_TABLES[table.upper()]
+        parts.append(NotOnShard(first, f" AND ({schema}, TABLE_NAME) IN ({names})"))
+    return [*parts, f") AS {quote_name(alias)}"]
+
+
+def _text(name: str) -> str:
+    """A literal that means the same in every character set of the connection."""
+    return f"_utf8mb4 X'{name.encode().hex()}'"

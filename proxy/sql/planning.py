@@ -36,7 +36,7 @@ class Planning:
             if isinstance(block.node, Select) and any(item.alias_is_string for item in block.node.items):
                 self.text_dependent = True
         self.session_values = find_session_values(blocks, self.tokens, self.holes)
-        return find_sources(blocks, self.tokens, self.holes, consistent_read=consistent_read)
+        return find_sources(blocks, self.tokens, self.holes, self.schemas, consistent_read=consistent_read)
 
     def template(self, start: int, end: int) -> Template:
         return template(cut(self.tokens, start, end, self.holes, tail=True))

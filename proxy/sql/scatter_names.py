@@ -76,7 +76,9 @@ class ItemNames:
         """The same column, or the same text."""
         if isinstance(one, ColumnName) and isinstance(other, ColumnName):
             found = self.block.resolve(one)
-            return found is not None and found == self.block.resolve(other)
+            if found is None:
+                return [part.lower() for part in one.parts] == [part.lower() for part in other.parts]
+            return found == self.block.resolve(other)
         texts = [self.tokens.tokens[node.start : node.end] for node in (one, other)]
         if any(token.ordinal >= 0 for text in texts for token in text):
             return False

@@ -31,6 +31,7 @@ from proxy.sql.syntax import (
     Variable,
     walk,
 )
+from tso.types import ShardName
 
 INTERNAL_SCHEMA = "_txguard"
 INTERNAL_PREFIX = "_txg_"
@@ -45,6 +46,14 @@ class Schemas(Protocol):
 
     @property
     def schemas(self) -> frozenset[str]: ...
+
+    @property
+    def all_shards(self) -> tuple[ShardName, ...]: ...
+
+    @property
+    def away(self) -> tuple[Table, ...]:
+        """The single tables that live on another shard than the first."""
+        ...
 
     def fold(self, name: str) -> str: ...
 

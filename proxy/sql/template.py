@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from proxy.errors import NotSupported
 from proxy.routing.tables import Table
 from proxy.sql.operands import Literal, Operand, Parameter, resolve
-from tso.types import Timestamp
+from tso.types import ShardName, Timestamp
 
 
 class SessionKind(enum.Enum):
@@ -68,7 +68,15 @@ class Generated:
     own: Operand | None
 
 
-Part = str | Literal | Parameter | SessionValue | TableSource | LimitSum | Generated
+@dataclass(frozen=True, slots=True)
+class NotOnShard:
+    """`text` on every shard but `shard`."""
+
+    shard: ShardName
+    text: str
+
+
+Part = str | Literal | Parameter | SessionValue | TableSource | LimitSum | Generated | NotOnShard
 """A `Literal` or `Parameter` part is its raw text (the sign, if any, stands in the text before it)."""
 
 
@@ -78,6 +86,7 @@ class Bindings:
 
     `literals`: the raw texts of `Planned.literals`. `parameters`: bound parameters as SQL literals. `session`:
     gives an SQL literal. `too_new`: X of [R3]. `generated`: the row's AUTO_INCREMENT value, when it needs one.
+    `shard`: which one of several is to run the text.
     """
 
     literals: Sequence[str] = ()
@@ -85,6 +94,7 @@ class Bindings:
     session: Callable[[SessionValue], str] | None = None
     too_new: Sequence[Timestamp] = ()
     generated: int | None = None
+    shard: ShardName | None = None
 
 
 PatchedSource = Callable[[Table, Sequence[Timestamp], str], str]
@@ -126,6 +136,8 @@ def _fill(part: Part, bindings: Bindings, patched: PatchedSource | None) -> str:
             return bindings.session(part)
         case LimitSum(offset, count):
             return str(limit_value(offset, bindings) + limit_value(count, bindings))
+        case NotOnShard(shard, text):
+            return "" if bindings.shard in (None, shard) else text
         case Generated(own):
             return _generated(own, bindings)
 

@@ -321,3 +321,44 @@ def test_truncate_and_drop(client: Connection[Any]) -> None:
     assert run(client, "SELECT COUNT(*) FROM account") == ((0,),)
     run(client, "DROP TABLE account")
     assert run(client, "SHOW TABLES") == ()
+
+
+def test_information_schema_shows_single_tables_wherever_they_live(
+    client: Connection[Any], database: str
+) -> None:
+    run(client, "CREATE TABLE wide (id INT PRIMARY KEY, v INT, KEY (v))")
+    run(client, "CREATE TABLE everywhere (id INT PRIMARY KEY) COMMENT='txguard: reference'")
+    for home in ("s1", "s2", "s3"):
+        columns = "k INT PRIMARY KEY, w VARCHAR(9), KEY w (w)"
+        run(client, f"CREATE TABLE on_{home} ({columns}) COMMENT='txguard: single, home={home}'")
+    tables = ["everywhere", "on_s1", "on_s2", "on_s3", "wide"]
+    of_this = "table_schema = DATABASE()"
+    found = run(
+        client, f"SELECT table_name FROM information_schema.tables WHERE {of_this} ORDER BY table_name"
+    )
+    assert [row[0] for row in found] == tables
+    found = run(
+        client,
+        f"SELECT table_name AS t FROM information_schema.tables WHERE {of_this} ORDER BY t DESC LIMIT %s OFFSET %s",
+        2,
+        1,
+    )
+    assert [row[0] for row in found] == ["on_s3", "on_s2"]
+    count = "SELECT COUNT(*), COUNT(DISTINCT table_name) FROM information_schema.columns WHERE "
+    assert run(client, count + of_this) == ((9, 5),)
+    for name in tables:
+        engine = f"SELECT engine FROM information_schema.tables WHERE {of_this} AND table_name = '{name}'"
+        assert run(client, engine) == (("InnoDB",),)
+    found = run(
+        client,
+        "SELECT DISTINCT index_name, column_name FROM information_schema.statistics "
+        f"WHERE {of_this} AND index_name <> 'PRIMARY' ORDER BY index_name",
+    )
+    assert found == (("v", "v"), ("w", "w"))
+    found = run(client, f"SELECT COUNT(*) FROM information_schema.table_constraints WHERE {of_this}")
+    assert found == ((5,),)
+    with pytest.raises(pymysql.err.NotSupportedError, match="on_s2"):
+        run(
+            client,
+            "SELECT 1 FROM information_schema.tables JOIN information_schema.columns USING (table_name)",
+        )

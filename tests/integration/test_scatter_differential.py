@@ -21,6 +21,7 @@ from proxy.sql.planner import Planner
 from proxy.sql.template import Bindings
 from proxy.wire.columns import ColumnDefinition
 from tests.integration import differential_queries as queries
+from tso.types import ShardName
 
 WHOLE, PART = "txg_diff_whole", "txg_diff_part"
 KEYS = {"people": "id", "orders": "person_id", "words": "w"}
@@ -37,6 +38,8 @@ class Fleet:
 
     version = 1
     schemas = frozenset((PART,))
+    all_shards = (ShardName("s1"), ShardName("s2"), ShardName("s3"))
+    away = ()
 
     def __init__(self, servers: Sequence[Any]) -> None:
         self.whole = _connect(servers[0])

@@ -83,6 +83,11 @@ class FakeSchemas:
     version: int = 1
     schemas: frozenset[str] = frozenset(("app",))
     tables: dict[str, Table] = field(default_factory=_tables)
+    all_shards: tuple[ShardName, ...] = (ShardName("s1"), ShardName("s2"), ShardName("s3"))
+
+    @property
+    def away(self) -> tuple[Table, ...]:
+        return tuple(table for table in self.tables.values() if table.home not in (None, "s1"))
 
     def fold(self, name: str) -> str:
         return name
@@ -99,8 +104,10 @@ class FakeSchemas:
 SCHEMAS = FakeSchemas()
 
 
-def plan(sql: str, *, database: str | None = "app", prepared: bool = False) -> Planned:
-    return Planner().plan(sql, SCHEMAS, database, prepared=prepared)
+def plan(
+    sql: str, *, database: str | None = "app", prepared: bool = False, schemas: FakeSchemas = SCHEMAS
+) -> Planned:
+    return Planner().plan(sql, schemas, database, prepared=prepared)
 
 
 def query(sql: str) -> QueryPlan:

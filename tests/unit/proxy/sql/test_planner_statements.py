@@ -8,7 +8,7 @@ from proxy.errors import NoDatabaseSelected, NotSupported, ParseError, ProxyErro
 from proxy.sql import plan as plans
 from proxy.sql.errors import EmptyQuery, NonUniqueAlias, UnknownColumn
 from proxy.sql.plan import DdlKind, ShowFilter, TableName, VariableScope
-from tests.unit.proxy.sql.planner_catalog import plan, query, text
+from tests.unit.proxy.sql.planner_catalog import SCHEMAS, FakeSchemas, plan, query, text
 
 CONTROL = [
     ("BEGIN", plans.BeginPlan()),
@@ -286,6 +286,47 @@ def test_information_schema_shows_nothing_of_txguard() -> None:
         "SELECT c.column_name FROM (SELECT * FROM information_schema.COLUMNS WHERE TABLE_SCHEMA <> '_txguard' "
         "AND COLUMN_NAME <> '_txg_ts') AS `c`"
     )
+
+
+def test_every_shard_answers_for_its_own_single_tables() -> None:
+    planned = plan("SELECT table_name FROM information_schema.columns WHERE column_name = 'v'")
+    assert isinstance(planned.plan, plans.QueryPlan)
+    assert planned.plan.scatter is not None
+    common = "SELECT * FROM information_schema.COLUMNS WHERE TABLE_SCHEMA <> '_txguard' AND COLUMN_NAME <> '_txg_ts'"
+    app, settings, secrets = (f"_utf8mb4 X'{name.encode().hex()}'" for name in ("app", "settings", "secrets"))
+    own = f" AND (TABLE_SCHEMA, TABLE_NAME) IN (({app}, {settings}), ({app}, {secrets}))"
+    sent = planned.plan.scatter.template
+    assert text(sent, planned, shard="s1") == (
+        f"SELECT table_name FROM ({common}) AS `columns` WHERE column_name = 'v'"
+    )
+    assert text(sent, planned, shard="s2") == (
+        f"SELECT table_name FROM ({common}{own}) AS `columns` WHERE column_name = 'v'"
+    )
+
+
+DIVIDED = [
+    "SELECT * FROM information_schema.tables t JOIN information_schema.columns c USING (table_schema, table_name)",
+    "SELECT * FROM information_schema.tables UNION SELECT * FROM information_schema.tables",
+    "SELECT * FROM (SELECT table_name FROM information_schema.statistics) x",
+    "SELECT * FROM information_schema.check_constraints",
+    "SELECT id FROM settings WHERE id IN (SELECT COUNT(*) FROM information_schema.tables)",
+    "SELECT table_name FROM information_schema.tables ORDER BY table_type",
+    "INSERT INTO settings SELECT 1, COUNT(*) FROM information_schema.tables",
+]
+
+
+@pytest.mark.parametrize("sql", DIVIDED)
+def test_one_shard_cannot_join_what_information_schema_says_of_all(sql: str) -> None:
+    with pytest.raises(NotSupported, match="live away from the first shard"):
+        plan(sql)
+
+
+def test_the_first_shard_knows_all_tables_when_no_single_one_lives_elsewhere() -> None:
+    here = FakeSchemas(tables={name: table for name, table in SCHEMAS.tables.items() if table.home is None})
+    for sql in DIVIDED[:4]:
+        planned = plan(sql, schemas=here)
+        assert isinstance(planned.plan, plans.QueryPlan)
+        assert isinstance(planned.plan.route, plans.FirstShard)
 
 
 def test_plain_queries_need_no_template() -> None:
