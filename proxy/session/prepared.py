@@ -30,13 +30,17 @@ class Prepared:
     types: bytes | None = None
     """Two bytes for each parameter, as bound last."""
     long_data: dict[int, bytearray] = field(default_factory=dict)
+    too_much_data: bool = False
+    """More was sent than a session may hold; the execute says so."""
 
 
 class PreparedStatements:
-    def __init__(self, max_long_data_bytes: int) -> None:
+    def __init__(self, max_bytes: int) -> None:
+        """`max_bytes` bounds the texts of all statements together, and their long data together."""
         self._statements: dict[int, Prepared] = {}
         self._next_id = 1
-        self._max_long_data_bytes = max_long_data_bytes
+        self._max_bytes = max_bytes
+        self._sql_bytes = self._data_bytes = 0
 
     def __len__(self) -> int:
         return len(self._statements)
@@ -44,6 +48,9 @@ class PreparedStatements:
     def add(self, sql: bytes, parameters: int) -> Prepared:
         if len(self._statements) >= MAX_STATEMENTS:
             raise TooManyStatements(MAX_STATEMENTS)
+        if self._sql_bytes + len(sql) > self._max_bytes:
+            raise TooManyStatements(len(self._statements))
+        self._sql_bytes += len(sql)
         prepared = Prepared(self._next_id, sql, parameters)
         self._next_id = self._next_id % 0xFFFF_FFFF + 1
         self._statements[prepared.statement_id] = prepared
@@ -58,32 +65,48 @@ class PreparedStatements:
 
     def close(self, statement_id: int) -> None:
         """An unknown id is passed over: COM_STMT_CLOSE has no answer."""
-        self._statements.pop(statement_id, None)
+        closed = self._statements.pop(statement_id, None)
+        if closed is not None:
+            self._sql_bytes -= len(closed.sql)
+            self._forget_long_data(closed)
 
     def reset(self, statement_id: int) -> None:
-        self.get(statement_id, "mysqld_stmt_reset").long_data.clear()
+        self._forget_long_data(self.get(statement_id, "mysqld_stmt_reset"))
 
     def clear(self) -> None:
         self._statements.clear()
+        self._sql_bytes = self._data_bytes = 0
 
     def add_long_data(self, statement_id: int, parameter: int, data: bytes) -> None:
         """Has no answer, so what is wrong with it is said by the execute."""
         prepared = self._statements.get(statement_id)
         if prepared is None or parameter >= prepared.parameters:
             return
-        held = prepared.long_data.setdefault(parameter, bytearray())
-        if len(held) <= self._max_long_data_bytes:
-            held += data
+        if self._data_bytes + len(data) > self._max_bytes:
+            prepared.too_much_data = True
+        else:
+            self._data_bytes += len(data)
+            prepared.long_data.setdefault(parameter, bytearray()).extend(data)
+
+    def _take_long_data(self, prepared: Prepared) -> dict[int, bytes]:
+        """Use it up. Raises PacketTooLarge when not all of it was kept."""
+        taken = {index: bytes(data) for index, data in prepared.long_data.items()}
+        too_much = prepared.too_much_data
+        self._forget_long_data(prepared)
+        if too_much:
+            raise PacketTooLarge("the long data of a session's statements is larger than max_packet_bytes")
+        return taken
+
+    def _forget_long_data(self, prepared: Prepared) -> None:
+        self._data_bytes -= sum(map(len, prepared.long_data.values()))
+        prepared.long_data.clear()
+        prepared.too_much_data = False
 
     def bind(self, payload: bytes) -> tuple[Prepared, BoundStatement]:
         """A COM_STMT_EXECUTE, read. Long data is used up by it."""
         prepared = self.get(statement_id_of(payload), "mysqld_stmt_execute")
-        long_data: dict[int, bytes] = {}
-        if prepared.long_data:
-            long_data = {index: bytes(data) for index, data in prepared.long_data.items()}
-            prepared.long_data.clear()
-            if any(len(data) > self._max_long_data_bytes for data in long_data.values()):
-                raise PacketTooLarge("a parameter is larger than max_packet_bytes")
+        holds_data = prepared.long_data or prepared.too_much_data
+        long_data = self._take_long_data(prepared) if holds_data else {}
         if prepared.types is None and bound_types(payload, prepared.parameters) is None:
             raise WrongParameters
         request = parse_execute(payload, prepared.parameters, prepared.types, long_data)

@@ -70,19 +70,36 @@ def test_reset_forgets_long_data() -> None:
     assert statements.bind(make_execute(entry.statement_id, [None]))[1].request.values == (None,)
 
 
-def test_long_data_is_bounded() -> None:
-    statements = PreparedStatements(10)
-    entry = statements.add(b"SELECT ?", 1)
-    for _ in range(1000):
-        statements.add_long_data(entry.statement_id, 0, b"0123456789")
-    assert len(entry.long_data[0]) <= 20
+def test_long_data_is_bounded_over_all_statements() -> None:
+    statements = PreparedStatements(100)
+    entry, other = statements.add(b"SELECT ?", 1), statements.add(b"SELECT ?, ?", 2)
+    statements.add_long_data(entry.statement_id, 0, b"x" * 60)
+    statements.add_long_data(other.statement_id, 1, b"x" * 60)
+    assert other.long_data == {}
     with pytest.raises(PacketTooLarge):
-        statements.bind(make_execute(entry.statement_id, [None]))
+        statements.bind(make_execute(other.statement_id, [None, None]))
+    assert statements.bind(make_execute(entry.statement_id, [None]))[1].request.values == (b"x" * 60,)
+    statements.add_long_data(other.statement_id, 1, b"x" * 60)
+    assert statements.bind(make_execute(other.statement_id, [None, None]))[1].request.values == (
+        None,
+        b"x" * 60,
+    )
+
+
+def test_the_texts_of_a_session_s_statements_are_bounded() -> None:
+    statements = PreparedStatements(100)
+    entry = statements.add(b"x" * 60, 0)
+    with pytest.raises(TooManyStatements):
+        statements.add(b"x" * 60, 0)
+    statements.close(entry.statement_id)
+    statements.add(b"x" * 60, 0)
+    statements.clear()
+    statements.add(b"x" * 60, 0)
 
 
 def test_a_session_may_hold_so_many_statements(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_STATEMENTS", 2)
-    statements = PreparedStatements(10)
+    statements = PreparedStatements(1024)
     statements.add(b"SELECT 1", 0)
     statements.add(b"SELECT 1", 0)
     with pytest.raises(TooManyStatements):
