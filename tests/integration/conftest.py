@@ -62,7 +62,7 @@ class Cluster:
 StartCluster = Callable[..., Awaitable[Cluster]]
 
 
-def _config(servers: Sequence[AnyServer], max_connections: int) -> Config:
+def _config(servers: Sequence[AnyServer], max_connections: int, proxy: dict[str, Any]) -> Config:
     shards = tuple(
         ShardConfig(
             name=f"s{number}",
@@ -76,7 +76,7 @@ def _config(servers: Sequence[AnyServer], max_connections: int) -> Config:
         for number, server in enumerate(servers, 1)
     )
     return Config(
-        proxy=ProxyConfig(listen=f"127.0.0.1:{free_port()}", max_packet_bytes=20 * 1024 * 1024),
+        proxy=ProxyConfig(listen=f"127.0.0.1:{free_port()}", max_packet_bytes=20 * 1024 * 1024, **proxy),
         users=(
             UserConfig(name=USER, password=PASSWORD),
             UserConfig(name=LIMITED_USER, password=LIMITED_PASSWORD, databases=(LIMITED_DATABASE,)),
@@ -87,8 +87,11 @@ def _config(servers: Sequence[AnyServer], max_connections: int) -> Config:
     )
 
 
-async def open_cluster(servers: Sequence[AnyServer], folder: Path, *, max_connections: int = 100) -> Cluster:
-    config = _config(servers, max_connections)
+async def open_cluster(
+    servers: Sequence[AnyServer], folder: Path, *, max_connections: int = 100, **proxy: Any
+) -> Cluster:
+    """`proxy`: more of the configuration's [proxy]."""
+    config = _config(servers, max_connections, proxy)
     path = folder / "txguard.toml"
     path.write_text(to_toml(config))
     proxy = ProxyProcess(path, config, folder / "proxy.log")

@@ -197,3 +197,26 @@ async def test_more_transactions_than_connections_wait_and_all_come_through(
             assert all(row[4] <= 6 for row in run(client, "SHOW TXGUARD SHARDS"))
     finally:
         await cluster.proxy.stop()
+
+
+async def test_a_merge_that_is_too_large_is_refused_and_harms_nobody(
+    fresh_shard_servers: StartServers, tmp_path: Path
+) -> None:
+    cluster = await open_cluster(await fresh_shard_servers(count=2), tmp_path, max_merge_bytes=1024 * 1024)
+    try:
+        with cluster.connect() as client:
+            fill(client)
+            run(client, "CREATE TABLE big (id INT PRIMARY KEY, text LONGTEXT)")
+            for number in range(8):
+                run(client, f"INSERT INTO big VALUES ({number}, REPEAT('x', 400000))")
+            assert errno(client, "SELECT text FROM big") == 1038
+            assert len(run(client, "SELECT text FROM big WHERE id = 3")[0][0]) == 400_000
+            run(client, "BEGIN")
+            run(client, "UPDATE account SET balance = 11")
+            assert errno(client, "SELECT text FROM big") == 1038
+            assert errno(client, "SELECT text FROM big FOR UPDATE") == 1038
+            assert run(client, "SELECT COUNT(*) FROM big") == ((8,),)
+            run(client, "COMMIT")
+            assert run(client, "SELECT SUM(balance) FROM account") == ((11 * ROWS,),)
+    finally:
+        await cluster.proxy.stop()
