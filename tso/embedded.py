@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 from tso.background import BackgroundTask
 from tso.clock import NS_PER_MS, HybridClock, PhysicalClock, physical_ms
@@ -66,6 +66,10 @@ class EmbeddedTso(Oracle):
         self._renewing = BackgroundTask(lease.run(), name="tso-lease")
         log.info("the oracle serves epoch %d", term.epoch)
         return self
+
+    async def until_deposed(self) -> NoReturn:
+        """Wait until another oracle has taken over: this one refuses from then on, for ever. Raises Deposed then."""
+        await self._lease.until_deposed()
 
     async def aclose(self) -> None:
         """Serve nothing any more and release the term. Outstanding commits are left to the next epoch."""

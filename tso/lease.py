@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+from typing import NoReturn
 
 from tso.clock import NS_PER_MS, HybridClock, PhysicalClock
 from tso.errors import BoundStoreError, Deposed, TsoUnavailable
@@ -45,6 +46,7 @@ class Lease:
         self._failure: TsoUnavailable | None = None
         self._hurry = asyncio.Event()
         self._attempted = asyncio.Event()
+        self._deposed = asyncio.Event()
 
     @property
     def live(self) -> bool:
@@ -78,6 +80,11 @@ class Lease:
         if self.state is not LeaseState.SERVING:
             raise self.unavailable()
 
+    async def until_deposed(self) -> NoReturn:
+        """Wait until there is a newer leader; raises Deposed then."""
+        await self._deposed.wait()
+        raise self.unavailable()
+
     def unavailable(self) -> TsoUnavailable:
         if isinstance(self._failure, Deposed):
             return Deposed(str(self._failure))
@@ -91,8 +98,9 @@ class Lease:
         """The end of the term: what was not served is left to the next one, which then need not wait."""
         last = self._clock.last
         self.close()
-        if self.state is not LeaseState.DEPOSED:
-            self.state = LeaseState.CLOSED
+        if self.state is LeaseState.DEPOSED:
+            return
+        self.state = LeaseState.CLOSED
         try:
             await self._store.release(self.epoch, Timestamp(last + 1))
         except TsoUnavailable as error:
@@ -118,6 +126,7 @@ class Lease:
         except Deposed as error:
             self.state, self._failure = LeaseState.DEPOSED, error
             self.close()
+            self._deposed.set()
             log.error("the oracle stops serving: %s", error)
         except BoundStoreError as error:
             self.state, self._failure = LeaseState.FAILING, error

@@ -23,11 +23,15 @@ def command(
     config: ConfigPath = DEFAULT_CONFIG,
     doctor: Annotated[bool, typer.Option("--doctor/--no-doctor", help="examine the shards first")] = True,
 ) -> None:
-    """Serve MySQL clients in front of the shards. Ends on SIGTERM and Ctrl-C."""
+    """Serve MySQL clients in front of the shards.
+
+    Ends on SIGTERM and Ctrl-C, and with status 1 when another oracle has taken over from the embedded one.
+    """
     loaded = load_or_exit(config)
     configure(loaded.log)
     from proxy.playground.processes import why_not_free
     from proxy.server.main import serve
+    from tso.errors import Deposed
 
     # First of all: a proxy that opened the oracle and then could not listen would have deposed a running one.
     if (reason := why_not_free(loaded.proxy.host, loaded.proxy.port)) is not None:
@@ -43,6 +47,8 @@ def command(
         run_until_signalled(run, fast=True)
     except ConfigError as error:  # what only the shards themselves could tell
         fail(str(error), status=2)
+    except Deposed as error:
+        fail(f"the proxy ends: {error}")
     except OSError as error:  # the address is in use, a socket's folder does not exist, …
         fail(f"cannot serve on {loaded.proxy.listen}: {error}")
 

@@ -6,16 +6,17 @@ from proxy.cli.running import DEFAULT_CONFIG, ConfigPath, fail, load_or_exit, ru
 
 
 def command(config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Serve the oracle at [tso] address, keeping its bound on the store shard. Ends on SIGTERM and Ctrl-C."""
-    import asyncio
+    """Serve the oracle at [tso] address, keeping its bound on the store shard.
 
+    Ends on SIGTERM and Ctrl-C, and with status 1 when another oracle has taken over.
+    """
     import structlog
 
     from proxy.config import split_address
     from proxy.logs import configure
     from proxy.shard_dsn import connect_arguments
     from tso.embedded import EmbeddedTso
-    from tso.errors import TsoUnavailable
+    from tso.errors import Deposed, TsoUnavailable
     from tso.service import TsoServer
     from tso.store import MySQLBoundStore
 
@@ -35,10 +36,12 @@ def command(config: ConfigPath = DEFAULT_CONFIG) -> None:
             await TsoServer.listen(oracle, host, port, secret=secret),
         ):
             log.info("tso_ready", address=address, epoch=oracle.epoch, store_shard=loaded.store_shard)
-            await asyncio.Event().wait()
+            await oracle.until_deposed()
 
     try:
         run_until_signalled(run, fast=True)
+    except Deposed as error:
+        fail(f"the oracle ends: {error}")
     except TsoUnavailable as error:
         fail(f"shard {loaded.store_shard} cannot keep the oracle's bound: {error}")
     except OSError as error:

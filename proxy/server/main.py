@@ -66,7 +66,10 @@ Ready = Callable[[Sequence[str]], None]
 
 
 async def serve(config: Config, ready: Ready | None = None) -> None:
-    """Serve until cancelled. Raises OSError when an address cannot be bound, ConfigError for a wrong set of shards."""
+    """Serve until cancelled. Raises OSError when an address cannot be bound, ConfigError for a wrong set of shards.
+
+    Deposed, in a group: another oracle has taken over from the embedded one, so that nothing can be served any more.
+    """
     defaults = ServerDefaults(variables=session_variables(config))
     async with _oracle(config) as tso, _pools(config) as (pools, control):
         profile = intern_profile(SessionProfile(variables=tuple(sorted(defaults.variables.items()))))
@@ -244,6 +247,8 @@ async def _run(listener: Listener, process: Process, ready: Ready | None) -> Non
             group.create_task(watch_shards(services.pools), name="shards"),
             group.create_task(DeadlockWatch(services, process.registry).run(), name="deadlocks"),
         ]
+        if isinstance(tso := services.engine.tso, EmbeddedTso):
+            care.append(group.create_task(tso.until_deposed(), name="deposed"))
         serving = group.create_task(listener.run(), name="listener")
         announcing = group.create_task(_announce(listener, ready), name="announce")
         try:

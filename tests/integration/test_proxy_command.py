@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -25,7 +27,7 @@ MakeProxy = Callable[..., ProxyProcess]
 def make_proxy(tmp_path: Path) -> Iterator[MakeProxy]:
     made: list[ProxyProcess] = []
 
-    def make(servers: Sequence[Server], **proxy: object) -> ProxyProcess:
+    def make(servers: Sequence[Server], *, folder: Path = tmp_path, **proxy: object) -> ProxyProcess:
         config = Config(
             proxy=ProxyConfig.model_validate({"listen": f"127.0.0.1:{free_port()}", **proxy}),
             users=(UserConfig(name="root", password=""),),
@@ -34,9 +36,9 @@ def make_proxy(tmp_path: Path) -> Iterator[MakeProxy]:
                 for number, server in enumerate(servers, 1)
             ),
         )
-        path = tmp_path / "txguard.toml"
+        path = folder / "txguard.toml"
         path.write_text(to_toml(config))
-        made.append(ProxyProcess(path, config, tmp_path / "proxy.log"))
+        made.append(ProxyProcess(path, config, folder / "proxy.log"))
         return made[-1]
 
     yield make
@@ -68,6 +70,32 @@ async def test_it_refuses_shards_that_are_not_fit(fresh_shard_servers, make_prox
     log = make_proxy([server]).log.read_text()
     assert "read_only is on" in log
     assert "the shards are not fit to be served" in log
+
+
+async def test_it_ends_when_another_proxy_has_taken_its_oracle_over(
+    fresh_shard_servers, make_proxy: MakeProxy, tmp_path: Path
+) -> None:
+    servers = await fresh_shard_servers(1)
+    deposed = make_proxy(servers)
+    await deposed.start()
+    (tmp_path / "other").mkdir()
+    other = make_proxy(servers, folder=tmp_path / "other")
+    with pymysql.connect(host=deposed.host, port=deposed.port, user="root") as idle:
+        await other.start()
+        deadline = time.monotonic() + 20
+        while deposed.running and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        assert deposed._process is not None
+        assert deposed._process.poll() == 1
+        with pytest.raises(pymysql.MySQLError):
+            idle.query("SELECT 1")
+    log = deposed.log.read_text()
+    assert "the oracle stops serving" in log
+    assert "txguard: the proxy ends: epoch" in log
+    assert "Traceback" not in log
+    with pymysql.connect(host=other.host, port=other.port, user="root") as client:
+        client.query("CREATE DATABASE d")
+    await other.stop()
 
 
 async def test_an_address_in_use_is_told(fresh_shard_servers, make_proxy: MakeProxy) -> None:

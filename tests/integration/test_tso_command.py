@@ -64,6 +64,23 @@ def test_a_service_starts_ends_and_starts_above_its_last_term(
     assert epochs[1] == epochs[0] + 1
 
 
+def test_a_service_that_was_deposed_ends_with_status_1(
+    shard_servers: Sequence[Server], tmp_path: Path
+) -> None:
+    shard_port = shard_servers[0].port
+    deposed, log = start(tmp_path, CONFIG.format(shard_port=shard_port, port=free_port()))
+    wait_ready(deposed, log)
+    other, other_log = start(tmp_path, CONFIG.format(shard_port=shard_port, port=free_port()))
+    assert deposed.wait(20) == 1
+    text = log.read_text()
+    assert "the oracle stops serving" in text
+    assert "txguard: the oracle ends: epoch" in text
+    assert "Traceback" not in text
+    wait_ready(other, other_log)
+    other.send_signal(signal.SIGTERM)
+    assert other.wait(20) == 0
+
+
 def test_without_its_store_it_says_which_shard_is_missing(tmp_path: Path) -> None:
     process, log = start(tmp_path, CONFIG.format(shard_port=free_port(), port=free_port()))
     assert process.wait(20) == 1
