@@ -45,6 +45,7 @@ from proxy.session.registry import SessionRegistry
 from proxy.session.session import Session
 from proxy.shard_dsn import connect_arguments
 from proxy.sql.planner import Planner
+from proxy.sql.version_comments import read_version
 from tso.api import Tso
 from tso.client import RemoteTso
 from tso.embedded import EmbeddedTso
@@ -225,7 +226,7 @@ async def _serve_clients(
     listener = _listener(config, version, make_session)
     process = Process(
         services=services,
-        planner=Planner(),
+        planner=Planner(read_version(version)),
         registry=registry,
         ddl=ddl,
         admin=partial(run_admin, sources),

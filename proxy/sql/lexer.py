@@ -2,7 +2,7 @@
 
 The rule kept here: what the proxy takes for a string, a comment or a name is what the shards take for it. So the
 sql_modes that change the cutting (ANSI_QUOTES, NO_BACKSLASH_ESCAPES, …) are refused when a session sets them, and
-an executable comment that only some server versions would run is refused here.
+an executable comment that only some server versions would run is refused here (`version_comments` has dealt with it).
 
 Source: MySQL 8.0 manual, "Literal Values", "Schema Object Names", "Comments"; MariaDB knowledge base, "Comment
 Syntax".
@@ -190,7 +190,9 @@ def _variable(group: str, text: str, start: int, end: int) -> Token:
     return Token(Kind.USER_VARIABLE, name.lower(), "", start, end, -1)
 
 
-_SPLIT = re.compile(f"{_STRING}|{_NAME}|{_COMMENT}|;", re.DOTALL)
+SKIPPED_TEXT = f"{_STRING}|{_NAME}|{_COMMENT}"
+"""A pattern for what hides the signs inside of it."""
+_SPLIT = re.compile(f"{SKIPPED_TEXT}|;", re.DOTALL)
 
 
 def split_statements(sql: str) -> list[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from proxy.errors import NotSupported
 from proxy.sql.change_plans import plan_change, plan_insert_select
 from proxy.sql.changes import ChangeParser
 from proxy.sql.control_parser import (
@@ -28,13 +29,14 @@ from proxy.sql.ddl_parser import DdlParser
 from proxy.sql.errors import EmptyQuery, SyntaxProblem
 from proxy.sql.insert_plans import plan_insert
 from proxy.sql.lexer import MARK, Kind, Tokens, fingerprint, tokenize
-from proxy.sql.plan import InsertPlan, Plan, Planned, QueryPlan
+from proxy.sql.plan import EmptyPlan, InsertPlan, Plan, Planned, QueryPlan
 from proxy.sql.planning import Planning
 from proxy.sql.scope import Schemas
 from proxy.sql.select_plans import plan_select
 from proxy.sql.set_parser import SetParser
 from proxy.sql.show_parser import ShowParser
 from proxy.sql.syntax import Delete, Insert, Update
+from proxy.sql.version_comments import UNKNOWN_VERSION, ServerVersion, resolve_comments
 
 CACHED_TEXT = 4_096
 """Characters: a longer statement is planned each time."""
@@ -61,7 +63,10 @@ _REFUSED = frozenset(
 class Planner:
     """One for the whole proxy. Not thread-safe: it lives on the event loop."""
 
-    def __init__(self, *, texts: int = 2_048, shapes: int = 4_096) -> None:
+    def __init__(
+        self, version: ServerVersion = UNKNOWN_VERSION, *, texts: int = 2_048, shapes: int = 4_096
+    ) -> None:
+        self._version = version
         self._texts: dict[tuple[str, str | None], Planned] = {}
         self._shapes: dict[tuple[str, str | None], tuple[Plan, int]] = {}
         self._most_texts, self._most_shapes = texts, shapes
@@ -86,6 +91,8 @@ class Planner:
             planned = self._by_shape(text, schemas, database)
         if planned.parameters and not prepared:
             raise SyntaxProblem(text, _first_marker(text))
+        if prepared and planned.sql != text:
+            raise NotSupported("a comment that only some servers execute, in a prepared statement")
         return planned
 
     def _by_shape(self, text: str, schemas: Schemas, database: str | None) -> Planned:
@@ -106,15 +113,19 @@ class Planner:
         return planned
 
     def _make(self, text: str, schemas: Schemas, database: str | None) -> tuple[Planned, bool]:
-        tokens = tokenize(text)
+        sql = resolve_comments(text, self._version)
+        if sql != text and not sql.strip("; \t\n\r"):
+            return Planned(EmptyPlan(), sql, (), 0), False
+        tokens = tokenize(sql)
         planning = Planning(tokens, schemas, database)
         plan = plan_statement(planning)
         shareable = (
             isinstance(plan, (QueryPlan, InsertPlan))
+            and sql == text
             and not planning.text_dependent
             and not _reads_differently(tokens)
         )
-        return Planned(plan, text, tokens.literals, tokens.parameters), shareable
+        return Planned(plan, sql, tokens.literals, tokens.parameters), shareable
 
 
 def plan_statement(planning: Planning) -> Plan:
