@@ -42,6 +42,10 @@ class Circuit:
         self._pause_s = 0.0
         self.last_error = ""
 
+    def encouraged(self) -> None:
+        """Somebody else has just reached the shard: the next may try at once."""
+        self._retry_at = float("-inf")
+
     def failed(self, error: str, now: float) -> None:
         """Several connections may fail at once: only one lengthens the pause."""
         self.last_error = error

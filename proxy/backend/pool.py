@@ -95,6 +95,8 @@ class BackendPool:
         """Called with a fresh connection when the shard was down; who raises keeps it down."""
         self._session = tuple(session)
         self._circuit = Circuit()
+        self.siblings: Sequence[BackendPool] = ()
+        """Other pools to the same shard: one that finds it up has them try again at once."""
         self._refusals = Refusals(name)
         self._idle = IdleConnections()
         self._all: set[BackendConnection] = set()
@@ -264,6 +266,8 @@ class BackendPool:
             return None
         if probe:
             self._circuit.succeeded()
+            for sibling in self.siblings:
+                sibling._circuit.encouraged()
             self._wake_all()
         connection.wanted_profile = profile
         return connection

@@ -134,6 +134,8 @@ async def _pools(config: Config) -> AsyncIterator[tuple[Pools, Pools]]:
         ShardName(shard.name): _pool(shard, shard.max_connections - sessions_share(shard.max_connections))
         for shard in config.shards
     }
+    for name, pool in pools.items():
+        pool.siblings, control[name].siblings = (control[name],), (pool,)
     try:
         yield pools, control
     finally:

@@ -67,3 +67,12 @@ def test_two_probes_at_once_are_a_mistake() -> None:
     circuit.probing()
     with pytest.raises(ValueError):
         circuit.probing()
+
+
+def test_who_hears_that_the_shard_is_up_may_try_at_once() -> None:
+    circuit = Circuit()
+    fail(circuit, 100.0)
+    fail(circuit, 200.0)
+    assert not circuit.may_probe(200.0)
+    circuit.encouraged()
+    assert circuit.may_probe(200.0)
