@@ -20,7 +20,7 @@ class NotSupported(ProxyError):
     sqlstate = "42000"
 
     def __init__(self, construct: str) -> None:
-        super().__init__(f"TxGuard does not support {construct} yet")
+        super().__init__(f"TxGuard does not yet support {construct}")
         self.construct = construct
 
 

@@ -18,9 +18,10 @@ from typing import Final
 
 from proxy.ddl.errors import BadHint
 from proxy.routing.tables import TableKind
+from proxy.sql.hint_pairs import hint_pairs
 from tso.types import ShardName
 
-_COMMENT: Final = re.compile(r"\s*txguard:([^;]*)", re.IGNORECASE)
+_COMMENT: Final = re.compile(r"\s*txguard:(.*)", re.IGNORECASE | re.DOTALL)
 _KINDS: Final = {kind.value: kind for kind in TableKind}
 _KEYS: Final = ("kind", "shard_key", "home")
 
@@ -72,8 +73,7 @@ def read_comment(comment: str) -> Hint:
     match = _COMMENT.match(comment)
     if match is None:
         return Hint()
-    parts = re.sub(r"\s*=\s*", "=", match[1]).replace(",", " ").split()
-    return read_pairs((key, value) for key, _, value in (part.partition("=") for part in parts))
+    return read_pairs(hint_pairs(match[1]))
 
 
 def first_given(hints: Iterable[Hint]) -> Hint:

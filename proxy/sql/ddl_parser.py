@@ -1,23 +1,23 @@
 """CREATE, DROP, TRUNCATE and ADOPT, as far as planning must know them; what they define is read off the servers.
 
 A comment in the statement may say where a table's rows go: `/* txguard: shard_key=customer_id */`,
-`/* txguard: kind=reference */`, `/* txguard: kind=single, home=shard1 */`.
+`/* txguard: reference */`, `/* txguard: single, home=shard1 */`.
 """
 
 from __future__ import annotations
 
 import re
 
-from proxy.errors import NoDatabaseSelected, NotSupported
+from proxy.errors import NoDatabaseSelected
 from proxy.sql.cursor import Cursor
 from proxy.sql.cutting import cut, template
+from proxy.sql.hint_pairs import hint_pairs
 from proxy.sql.lexer import Tokens
 from proxy.sql.plan import DdlKind, DdlPlan, TableName
 from proxy.sql.scope import INTERNAL_PREFIX, refuse_internal_schema
 from proxy.sql.template import Bindings
 
 _HINT = re.compile(r"/\*\s*txguard:(.*)\*/", re.DOTALL | re.IGNORECASE)
-_HINT_NAMES = frozenset(("kind", "shard_key", "home"))
 _ELSEWHERE = frozenset(
     """VIEW PROCEDURE FUNCTION TRIGGER EVENT USER ROLE SERVER TABLESPACE SEQUENCE AGGREGATE DEFINER ALGORITHM SQL
     LOGFILE UNDO RESOURCE SPATIAL PACKAGE TEMPORARY PREPARE OR ONLINE OFFLINE""".split()
@@ -113,13 +113,6 @@ class DdlParser(Cursor):
 
 
 def _hints(comments: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """What the comments say of the table. Raises NotSupported for what TxGuard does not know."""
-    result: list[tuple[str, str]] = []
-    for comment in comments:
-        match = _HINT.fullmatch(comment)
-        for assignment in match.group(1).split(",") if match else ():
-            name, _, value = (part.strip() for part in assignment.partition("="))
-            if name not in _HINT_NAMES or not value:
-                raise NotSupported(f"the hint {assignment.strip()!r} (kind=, shard_key= and home= are known)")
-            result.append((name, value))
-    return tuple(result)
+    """What the comments say of the table."""
+    found = (_HINT.fullmatch(comment) for comment in comments)
+    return tuple(pair for match in found if match is not None for pair in hint_pairs(match[1]))

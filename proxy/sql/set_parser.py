@@ -80,6 +80,8 @@ class SetParser(CallParser):
             return self._names(client_only=True)
         if self.token.kind is Kind.USER_VARIABLE:
             name = self.advance().text
+            if name.startswith("txg_"):
+                self.refuse(f"the user variable @{name}, a name of TxGuard's own")
             self._assign()
             constant, value, expression, _ = self._value(user=True)
             return SetUserVariable(name, constant, value, expression)

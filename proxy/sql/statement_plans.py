@@ -186,8 +186,8 @@ class TableName:
 class DdlPlan:
     """`conditional`: IF [NOT] EXISTS. `tables`: one, or several of a DROP TABLE. `database`: of a DATABASE statement.
 
-    `text`: the statement without comments. `hints`: what a comment `/* txguard: kind=reference */` or
-    `/* txguard: shard_key=customer_id */` or `/* txguard: kind=single, home=shard1 */` anywhere in it says.
+    `text`: the statement without comments. `hints`: what a comment `/* txguard: reference */` or
+    `/* txguard: shard_key=customer_id */` or `/* txguard: single, home=shard1 */` anywhere in it says.
     """
 
     kind: DdlKind

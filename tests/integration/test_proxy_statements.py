@@ -362,3 +362,17 @@ def test_information_schema_shows_single_tables_wherever_they_live(
             client,
             "SELECT 1 FROM information_schema.tables JOIN information_schema.columns USING (table_name)",
         )
+
+
+def test_bare_kinds_in_a_statements_comment(
+    proxy_cluster: Cluster, client: Connection[Any], database: str
+) -> None:
+    run(client, "CREATE TABLE /* txguard: reference */ a (id INT PRIMARY KEY)")
+    run(client, "CREATE TABLE b (id INT PRIMARY KEY) /* txguard: single, home=s3 */")
+    run(client, "INSERT INTO a VALUES (1), (2)")
+    run(client, "INSERT INTO b VALUES (1), (2)")
+    assert spread(proxy_cluster, database, "a") == [2, 2, 2]
+    with proxy_cluster.connect_shard(2, database) as shard:
+        assert run(shard, "SELECT COUNT(*) FROM b") == ((2,),)
+    with pytest.raises(pymysql.err.Error, match="means nothing"):
+        run(client, "CREATE TABLE /* txguard: refrence */ c (id INT PRIMARY KEY)")

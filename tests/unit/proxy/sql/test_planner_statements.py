@@ -154,6 +154,23 @@ def test_ddl_hints_and_comments() -> None:
     assert found.text == "CREATE TABLE t (id INT) COMMENT 'x'"
 
 
+@pytest.mark.parametrize(
+    ("comment", "hints"),
+    [
+        ("txguard: reference", (("reference", ""),)),
+        ("TXGUARD:single ,home = s2", (("single", ""), ("home", "s2"))),
+        ("txguard: shard_key=id; by customer, of course", (("shard_key", "id"),)),
+        ("of txguard: reference", ()),
+    ],
+)
+def test_hints_of_a_statement_are_written_as_in_comment(
+    comment: str, hints: tuple[tuple[str, str], ...]
+) -> None:
+    found = plan(f"CREATE TABLE /* {comment} */ t (id INT)").plan
+    assert isinstance(found, plans.DdlPlan)
+    assert found.hints == hints
+
+
 def test_databases() -> None:
     assert plan("CREATE DATABASE IF NOT EXISTS x CHARACTER SET utf8mb4").plan == plans.DdlPlan(
         DdlKind.CREATE_DATABASE, "CREATE DATABASE IF NOT EXISTS x CHARACTER SET utf8mb4", (), "x", True
@@ -165,6 +182,8 @@ REFUSED = [
     ("ALTER TABLE users ADD x INT", "ALTER TABLE"),
     ("RENAME TABLE a TO b", "RENAME TABLE"),
     ("LOCK TABLES users READ", "LOCK TABLES"),
+    ("SET @a = 1, @txg_bypass = 1", "@txg_bypass"),
+    ("SET @`TXG_x` := 1", "@txg_x"),
     ("XA START 'x'", "XA START"),
     ("LOAD DATA INFILE 'x' INTO TABLE users", "LOAD DATA"),
     ("HANDLER users OPEN", "HANDLER"),
@@ -177,7 +196,6 @@ REFUSED = [
     ("CREATE TABLE t LIKE users", "LIKE"),
     ("CREATE TABLE t AS SELECT * FROM users", "SELECT"),
     ("CREATE TABLE t (_txg_ts INT)", "_txg_ts"),
-    ("CREATE TABLE t (id INT) /* txguard: shards=4 */", "shards=4"),
     ("DROP TRIGGER x", "DROP TRIGGER"),
     ("SET PASSWORD = 'x'", "SET PASSWORD"),
     ("SET ROLE x", "SET ROLE"),
