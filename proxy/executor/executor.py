@@ -28,11 +28,12 @@ from proxy.executor.reads import Read
 from proxy.executor.routes import Shards, shards
 from proxy.executor.services import Services
 from proxy.executor.table_changes import TableChanged, require_unchanged
+from proxy.executor.table_status import merge_table_status
 from proxy.executor.unit import Unit
 from proxy.executor.warnings import Condition, fetch_warnings
 from proxy.executor.writes import Write
-from proxy.routing.tables import Table
-from proxy.sql.plan import Access, InsertPlan, QueryPlan, ShowPlan
+from proxy.routing.tables import Table, TableKind
+from proxy.sql.plan import Access, InsertPlan, QueryPlan, ShowFilter, ShowPlan
 from tso.types import ShardName
 from txguard.engine.shard import ShardError
 from txguard.errors import Conflict
@@ -156,11 +157,16 @@ class Executor:
     # ------------------------------------------------------------ SHOW
 
     async def show(self, plan: ShowPlan, execution: Execution, answer: Answer) -> None:
-        where = await shards(
-            plan.route, execution, self._services.catalog_store.current, self._services.pick_any, "SHOW"
-        )
+        catalog = self._services.catalog_store.current
+        where = await shards(plan.route, execution, catalog, self._services.pick_any, "SHOW")
         replies = [await self.ask(shard, plan.text) for shard in where]
-        columns, rows = filter_show(plan.filter, replies)
+        if plan.filter is ShowFilter.TABLE_STATUS:
+            known = catalog.tables(plan.schema)
+            whole = {table.name for table in known if table.kind is TableKind.REFERENCE}
+            columns = replies[0].columns()
+            rows = merge_table_status(columns, [reply.rows() for reply in replies], whole)
+        else:
+            columns, rows = filter_show(plan.filter, replies)
         answer.rows(columns, rows)
 
     async def ask(self, shard: ShardName, sql: str) -> RelayReply:

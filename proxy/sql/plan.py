@@ -280,6 +280,8 @@ class ShowFilter(enum.Enum):
     INDEXES = "indexes"
     TRIGGERS = "triggers"
     CREATE_TABLE = "create table"
+    TABLE_STATUS = "table status"
+    """Of `ShowPlan.schema`; the parts' figures are added up (`proxy.executor.table_status`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +296,7 @@ class ShowPlan:
     route: Route
     filter: ShowFilter
     table: Table | None = None
+    schema: str | None = None
 
 
 Plan = (

@@ -80,6 +80,8 @@ class ShowParser(ChangeParser):
         if self.accept("TABLES"):
             self._database_clause()
             return ShowPlan(self.text, AllShards(), ShowFilter.TABLES)
+        if self.accept_sequence("TABLE", "STATUS"):
+            return self._table_status()
         if self.accept("TRIGGERS"):
             self._database_clause()
             return ShowPlan(self.text, FirstShard(), ShowFilter.TRIGGERS)
@@ -114,13 +116,24 @@ class ShowParser(ChangeParser):
         self.expect_end()
         return ShowPlan(self.text, _home(table), ShowFilter.CREATE_TABLE, table)
 
-    def _database_clause(self) -> None:
+    def _table_status(self) -> Plan:
+        database = self._database_clause()
+        if database.lower() == "information_schema":
+            return ShowPlan(self.text, FirstShard(), ShowFilter.NONE)
+        if self.at("WHERE"):
+            self.refuse("SHOW TABLE STATUS … WHERE (LIKE is possible)")
+        return ShowPlan(self.text, AllShards(), ShowFilter.TABLE_STATUS, schema=database)
+
+    def _database_clause(self) -> str:
+        """The database that is meant."""
         if self.accept("FROM", "IN"):
             database = self.name()
             if database.lower() != "information_schema":
                 refuse_internal_schema(database)
-        elif self.database is None:
+            return database
+        if self.database is None:
             raise NoDatabaseSelected("No database selected")
+        return self.database
 
     def _of_table(self, what: ShowFilter) -> Plan:
         self.expect("FROM", "IN")

@@ -376,3 +376,20 @@ def test_bare_kinds_in_a_statements_comment(
         assert run(shard, "SELECT COUNT(*) FROM b") == ((2,),)
     with pytest.raises(pymysql.err.Error, match="means nothing"):
         run(client, "CREATE TABLE /* txguard: refrence */ c (id INT PRIMARY KEY)")
+
+
+def test_table_status_adds_up_what_the_shards_hold(client: Connection[Any]) -> None:
+    run(client, "CREATE TABLE spread (id INT PRIMARY KEY)")
+    run(client, "CREATE TABLE whole (id INT PRIMARY KEY) COMMENT='txguard: reference'")
+    run(client, "CREATE TABLE alone (id INT PRIMARY KEY) COMMENT='txguard: single, home=s2'")
+    with client.cursor(pymysql.cursors.DictCursor) as cursor:
+        cursor.execute("SHOW TABLE STATUS")
+        found = {row["Name"]: row for row in cursor.fetchall()}
+        assert list(found) == ["alone", "spread", "whole"]
+        assert {row["Engine"] for row in found.values()} == {"InnoDB"}
+        page = found["alone"]["Data_length"]
+        assert [found[name]["Data_length"] // page for name in ("spread", "whole")] == [3, 1]
+        cursor.execute("SHOW TABLE STATUS LIKE 'alo%'")
+        assert [row["Name"] for row in cursor.fetchall()] == ["alone"]
+    with pytest.raises(pymysql.err.NotSupportedError, match="WHERE"):
+        run(client, "SHOW TABLE STATUS WHERE Rows > 1")
