@@ -232,3 +232,15 @@ def test_an_execute_that_ends_early_is_refused(connection: Connection[Any], clie
     raw._execute_command(0x17, statement.statement_id.to_bytes(4, "little") + b"\x00\x01\x00\x00\x00")
     with pytest.raises(pymysql.err.MySQLError):
         client._answer()
+
+
+def test_information_schema_of_several_shards(
+    connection: Connection[Any], client: BinaryClient, database: str
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE away (k INT PRIMARY KEY) COMMENT='txguard: single, home=s3'")
+    sql = (
+        "SELECT table_name, ordinal_position FROM information_schema.columns WHERE table_schema = ? AND column_name IN "
+        "('k', 'price') ORDER BY table_name LIMIT ?"
+    )
+    assert query(client, sql, database.encode(), 5) == [[b"away", 1], [b"thing", 3]]
