@@ -23,7 +23,8 @@ from txguard.engine.shard import ConnectionLost, ShardError, ShardUnavailable, b
 
 log = structlog.get_logger(__name__)
 
-LOOK_INTERVAL_S = 0.1
+LOOK_INTERVAL_S = 0.25
+"""MariaDB shows a copy of its lock tables, and renews it only where nobody has looked for 0.1 s: leave undos a gap."""
 WAITS_LONG_S = 0.05
 
 Thread = tuple[ShardName, int]

@@ -19,7 +19,8 @@ _MARIADB = (
     "SELECT DISTINCT holder.trx_mysql_thread_id FROM information_schema.innodb_lock_waits waits "
     "JOIN information_schema.innodb_trx waiter ON waiter.trx_id = waits.requesting_trx_id "
     "JOIN information_schema.innodb_trx holder ON holder.trx_id = waits.blocking_trx_id "
-    "WHERE waiter.trx_mysql_thread_id = {}"
+    "WHERE waiter.trx_mysql_thread_id = {} AND EXISTS "
+    "(SELECT 1 FROM information_schema.innodb_trx own WHERE own.trx_mysql_thread_id = CONNECTION_ID())"
 )
 _MYSQL = (
     "SELECT DISTINCT holder.processlist_id FROM performance_schema.data_lock_waits waits "
@@ -48,9 +49,12 @@ class Blockers:
         ):
             await asyncio.sleep(FRESH_AFTER_S)
             query = (_MARIADB if await is_mariadb(connection, settings) else _MYSQL).format(thread_id)
-            answers = await connection.run([query], settings.control_timeout_s)
-            holders = [int(row[0]) for row in answers[0].rows if row[0] is not None]
+            # A copy that shows this transaction, on a connection that looks only once, is newer than it.
+            begin = "START TRANSACTION WITH CONSISTENT SNAPSHOT"
+            answers = await connection.run([begin, query], settings.control_timeout_s)
+            holders = [int(row[0]) for row in answers[1].rows if row[0] is not None]
             await kill(connection, holders, settings)
+            connection.abort()
         return len(holders)
 
 
