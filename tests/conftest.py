@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from pathlib import Path
 from typing import TypeVar
 
+import pymysql
 import pytest
 
 from proxy.playground.servers import Server, ServerKind, find_servers, start_servers, stop_servers
@@ -25,6 +26,7 @@ T = TypeVar("T")
 AnyServer = Server | ContainerServer
 StartServers = Callable[..., Awaitable[list[AnyServer]]]
 SHARDS = 3
+SYSTEM_DATABASES = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -62,12 +64,32 @@ def shared_servers() -> Iterator[Callable[[ServerKind], Sequence[AnyServer]]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shard_servers(
     server_kind: ServerKind, shared_servers: Callable[[ServerKind], Sequence[AnyServer]]
 ) -> Sequence[AnyServer]:
-    """Three running servers of one kind. Do not kill or reconfigure them: see `fresh_shard_servers`."""
-    return shared_servers(server_kind)
+    """Three running servers of one kind, empty when a file's tests begin.
+
+    Do not kill or reconfigure them: see `fresh_shard_servers`.
+    """
+    servers = shared_servers(server_kind)
+    for server in servers:
+        _drop_databases(server)
+    return servers
+
+
+def _drop_databases(server: AnyServer) -> None:
+    """What the tests of another file have left: their epochs and managed tables would be taken for one's own."""
+    with (
+        pymysql.connect(
+            host=server.host, port=server.port, user=server.user, password=server.password
+        ) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SHOW DATABASES")
+        for (name,) in cursor.fetchall():
+            if name not in SYSTEM_DATABASES:
+                cursor.execute(f"DROP DATABASE `{name}`")
 
 
 @pytest.fixture

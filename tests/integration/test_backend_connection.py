@@ -571,6 +571,8 @@ async def test_a_shard_that_is_down_fails_fast_and_is_fenced_when_it_returns(
     pool.release(connection)
 
     await server.kill9()
+    while not connection.closed:  # the news of its end is on its way
+        await asyncio.sleep(0.01)
     with pytest.raises(ShardUnavailable, match="cannot be reached"):
         await pool.acquire(5)
     began = time.monotonic()
