@@ -10,7 +10,7 @@ from proxy.wire.columns import BINARY_COLLATION, ColumnDefinition, parse_column_
 from proxy.wire.field_types import DATE_TYPES, INTEGER_WIDTHS, TIME_TYPES, FieldType
 from proxy.wire.lenenc import read_lenenc_int
 from proxy.wire.packets import split_packets
-from proxy.wire.responses import is_eof, is_ok, parse_eof, parse_ok
+from proxy.wire.responses import is_eof, is_ok, parse_eof
 from proxy.wire.text_rows import parse_text_row
 from txguard.engine.shard import Rows, Value
 
@@ -25,7 +25,7 @@ def decode_results(data: bytes | bytearray, start: int, count: int, encoding: st
     while len(results) < count:
         first = next(payloads)
         if is_ok(first):
-            results.append(Rows((), parse_ok(first).affected_rows))
+            results.append(Rows((), read_lenenc_int(first, 1)[0]))  # behind the header: the affected rows
             continue
         columns = [
             parse_column_definition(payload) for payload in islice(payloads, read_lenenc_int(first, 0)[0])

@@ -40,7 +40,7 @@ def commit_latencies_ms(world: World, homes: Sequence[Sequence[int]], commits: i
 def idle_connection_kib(world: World) -> float:
     """Resident memory of the proxy per connection that is open and idle."""
     before = _resident_kib(world.proxy_pid)
-    connections = [connect(world.proxy) for _ in range(IDLE_CONNECTIONS)]
+    connections = [connect(world.proxy, None) for _ in range(IDLE_CONNECTIONS)]
     try:
         return (_resident_kib(world.proxy_pid) - before) / IDLE_CONNECTIONS
     finally:

@@ -18,9 +18,9 @@ _HEAD = """# Errors
 
 Written from the code by `python -m proxy.cli.error_docs`; do not edit.
 
-Errors of a shard (1062, 1146, …) come through as the shard gave them. The numbers below are TxGuard's own use of MySQL's
-errors, and, from 9100, errors that only TxGuard has. *Retry*: whether running the whole transaction again can do no
-harm; "no" stands only where the outcome is not known, "as sent" where the same statement would fail again.
+Errors of a shard (1062, 1146, …) come through as the shard gave them. The numbers below are TxGuard's own use of
+MySQL's errors, and, from 9100, errors that only TxGuard has. *Retry*: whether running the whole transaction again
+can do no harm; "no" stands only where the outcome is not known, "as sent" where the same statement would fail again.
 9106 is raised by the triggers on a shard: somebody wrote a managed table around TxGuard.
 """
 
