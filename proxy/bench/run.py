@@ -36,7 +36,7 @@ class BenchOptions:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """`key` in bench.json; `wanted`: what the issue asks for now, `aim`: what we are after."""
+    """`key` in bench.json; `wanted`: the mark that it has to meet, as text; empty: none."""
 
     key: str
     value: float

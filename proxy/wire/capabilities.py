@@ -83,13 +83,3 @@ class ColumnFlag(enum.IntFlag):
     NO_DEFAULT_VALUE = 1 << 12
     ON_UPDATE_NOW = 1 << 13
     NUM = 1 << 15
-
-
-class CursorFlag(enum.IntFlag):
-    """The flags byte of COM_STMT_EXECUTE."""
-
-    NO_CURSOR = 0
-    READ_ONLY = 1
-    FOR_UPDATE = 2
-    SCROLLABLE = 4
-    PARAMETER_COUNT_AVAILABLE = 8
