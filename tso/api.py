@@ -40,6 +40,14 @@ class Tso(Leader, Protocol):
         """Start a transaction: a fresh `start_ts`, registered as active until `end` or `end_commit`."""
         ...
 
+    def begin_nowait(self) -> Begun | None:
+        """As `begin`; None: not without a wait."""
+        ...
+
+    def latest_nowait(self) -> Timestamp | None:
+        """The last timestamp that anybody was given; None: not known here without a round trip."""
+        ...
+
     async def read_ts(self, start_ts: Timestamp) -> Timestamp:
         """Take a snapshot for an active transaction. Called again (READ COMMITTED) it replaces the last."""
         ...
@@ -69,12 +77,30 @@ class Tso(Leader, Protocol):
         """
         ...
 
+    def begin_commit_nowait(
+        self,
+        start_ts: Timestamp,
+        participants: tuple[ShardName, ...],
+        inserted: Collection[ShardName],
+        written_by: Timestamp,
+    ) -> Timestamp | None:
+        """[R4] `commit_ts`, where that needs neither a wait nor the dependencies; None: use `begin_commit`.
+
+        `written_by` is what `latest_nowait` gave after the transaction's last write was answered: a commit with a
+        later `commit_ts` released its row locks after that, so this transaction saw nothing of it.
+        """
+        ...
+
     async def decide(self, start_ts: Timestamp, outcome: Outcome) -> None:
         """The outcome is known, but the commit stays outstanding (an undo is still to come)."""
         ...
 
     async def end_commit(self, start_ts: Timestamp, outcome: Outcome) -> None:
         """No longer outstanding. After a rollback the counter of every participant goes up. Idempotent."""
+        ...
+
+    def end_commit_nowait(self, start_ts: Timestamp, outcome: Outcome) -> None:
+        """As `end_commit`, where nobody waits for the oracle to know it."""
         ...
 
     async def end(self, start_ts: Timestamp) -> None:

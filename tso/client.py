@@ -87,6 +87,12 @@ class RemoteTso(Tso):
     async def begin(self) -> Begun:
         return await (await self._session()).begin()
 
+    def begin_nowait(self) -> None:
+        return None
+
+    def latest_nowait(self) -> None:
+        return None
+
     async def read_ts(self, start_ts: Timestamp) -> Timestamp:
         return await (await self._session()).read_ts(start_ts)
 
@@ -122,6 +128,18 @@ class RemoteTso(Tso):
         await self._call(m.Decide(start_ts, outcome))
 
     async def end_commit(self, start_ts: Timestamp, outcome: Outcome) -> None:
+        self.end_commit_nowait(start_ts, outcome)
+
+    def begin_commit_nowait(
+        self,
+        start_ts: Timestamp,
+        participants: tuple[ShardName, ...],
+        inserted: Collection[ShardName],
+        written_by: Timestamp,
+    ) -> None:
+        return None
+
+    def end_commit_nowait(self, start_ts: Timestamp, outcome: Outcome) -> None:
         if self._connection is not None:
             self._connection.tell(m.EndCommit(start_ts, outcome))
 

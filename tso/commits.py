@@ -129,6 +129,15 @@ class OutstandingCommits:
         on_shard = self._cross_on_shard
         return any(on_shard.get(shard) for shard in shards)
 
+    def cross_shard_before(self, shards: Iterable[ShardName], latest: Timestamp) -> bool:
+        """Whether a cross-shard commit with `commit_ts <= latest` is outstanding on any of `shards`."""
+        on_shard = self._cross_on_shard
+        for shard in shards:
+            for commit in on_shard.get(shard, NO_COMMITS).values():
+                if commit.commit_ts <= latest:
+                    return True
+        return False
+
     def before(self, shards: Collection[ShardName], read_ts: Timestamp) -> list[Commit]:
         """The commits with `commit_ts < read_ts` on any of `shards`, each once."""
         found: dict[Timestamp, Commit] = {}

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 
 from tso.api import Leader, Tso
 from tso.clock import MAX_TIMESTAMP, BoundReached, HybridClock, timestamp_at
-from tso.errors import QuietExpired, TsoTimeout
+from tso.errors import QuietExpired, TransactionUnknown, TsoTimeout
 from tso.gates import Gate, GateState
 from tso.lease import Lease
 from tso.types import Begun, Orphan, Outcome, ShardName, Timestamp, TsoStatistics
@@ -59,17 +59,20 @@ class Oracle(Tso):
 
     # Transactions
 
-    def begin_nowait(self, session: SessionId = LOCAL_SESSION) -> Begun:
-        """As `begin`, but raises BoundReached where that waits."""
-        start_ts = self._clock.next()
+    def begin_nowait(self, session: SessionId = LOCAL_SESSION) -> Begun | None:
+        try:
+            start_ts = self._clock.next()
+        except BoundReached:
+            return None
         return Begun(start_ts, self._window.begin(start_ts, session))
 
     async def begin(self, session: SessionId = LOCAL_SESSION) -> Begun:
-        while True:
-            try:
-                return self.begin_nowait(session)
-            except BoundReached:
-                await self._lease.wait_renewed(RENEWAL_WAIT_S)
+        while (begun := self.begin_nowait(session)) is None:
+            await self._lease.wait_renewed(RENEWAL_WAIT_S)
+        return begun
+
+    def latest_nowait(self) -> Timestamp:
+        return self._clock.last
 
     async def begin_many(self, count: int, session: SessionId) -> tuple[Timestamp, Timestamp]:
         """`count` transactions with consecutive `start_ts`: the first, and the floor of them all."""
@@ -127,6 +130,23 @@ class Oracle(Tso):
             pass
         return await self._begin_commit_late(start_ts, participants, Deadline(timeout_s), session)
 
+    def begin_commit_nowait(
+        self,
+        start_ts: Timestamp,
+        participants: tuple[ShardName, ...],
+        inserted: Collection[ShardName],
+        written_by: Timestamp,
+    ) -> Timestamp | None:
+        window = self._window
+        if window.gates.any_closed or window.commits.cross_shard_before(
+            (*participants, *inserted), written_by
+        ):
+            return None
+        try:
+            return self._make_outstanding(start_ts, participants, LOCAL_SESSION)
+        except (BoundReached, TransactionUnknown):
+            return None
+
     async def _begin_commit_late(
         self,
         start_ts: Timestamp,
@@ -163,6 +183,9 @@ class Oracle(Tso):
         self._window.decide(start_ts, outcome)
 
     async def end_commit(self, start_ts: Timestamp, outcome: Outcome) -> None:
+        self._window.end_commit(start_ts, outcome)
+
+    def end_commit_nowait(self, start_ts: Timestamp, outcome: Outcome) -> None:
         self._window.end_commit(start_ts, outcome)
 
     async def adopt(

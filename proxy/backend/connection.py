@@ -37,7 +37,7 @@ from proxy.wire.commands import Command
 from proxy.wire.packets import frame
 from proxy.wire.response_scanner import ResponseScanner
 from proxy.wire.responses import ErrPacket, make_err, parse_err
-from txguard.engine.shard import ConnectionLost, Rows, ShardError
+from txguard.engine.shard import ConnectionLost, OnDone, Rows, ShardError
 
 OnReply = Callable[[RelayReply | None, Exception | None], None]
 """Called once: the reply, or a ShardError (of a leading statement), ConnectionLost or OutOfMergeMemory."""
@@ -152,9 +152,24 @@ class BackendConnection(asyncio.Protocol):
 
     # ---------------------------------------------------------------- requests
 
-    def relay_nowait(self, statement: Statement, on_reply: OnReply, timeout_s: float | None = None) -> None:
-        """Relay a statement without a prefix. Raises ConnectionLost at once when the connection is closed."""
-        self._begin(self._relay_exchange(statement, self._leading(())), on_reply, timeout_s)
+    def relay_nowait(
+        self,
+        statement: Statement,
+        on_reply: OnReply,
+        timeout_s: float | None = None,
+        prefix: Sequence[str] = (),
+    ) -> None:
+        """Relay a statement; the prefix's answers are dropped.
+
+        Raises ConnectionLost at once when the connection is closed, ShardError for a prefix that cannot be sent.
+        """
+        leading = self._leading(prefix, decoded=False)
+        self._begin(self._relay_exchange(statement, leading), on_reply, timeout_s)
+
+    def run_nowait(self, statements: Sequence[str], on_done: OnDone, timeout_s: float | None) -> None:
+        """Control statements whose answers are dropped. Raises as `relay_nowait`."""
+        exchange = ControlExchange(self._leading(statements, decoded=False))
+        self._begin(exchange, lambda _, error: on_done(error), timeout_s)
 
     async def relay(
         self, prefix: Sequence[str], statement: Statement, timeout_s: float | None
@@ -203,7 +218,7 @@ class BackendConnection(asyncio.Protocol):
             return PreparedExchange(statement.sql, statement, leading, self.statements, self.wanted_profile)
         return LedTextRelay(statement, leading) if leading.statements else TextRelay(statement)
 
-    def _leading(self, prefix: Sequence[str]) -> Leading:
+    def _leading(self, prefix: Sequence[str], *, decoded: bool = True) -> Leading:
         """The switch to the wanted profile, where there is one, and the caller's statements."""
         wanted = self.wanted_profile
         if not prefix and self.profile is wanted:
@@ -222,7 +237,7 @@ class BackendConnection(asyncio.Protocol):
             raise ShardError(
                 1300, "HY000", f"Invalid {encoding} character string: {error.object!r}"
             ) from None
-        return Leading((*(text.encode() for text in switch), *own), len(switch), encoding)
+        return Leading((*(text.encode() for text in switch), *own), len(switch), encoding, decoded)
 
     def _begin(self, exchange: Exchange, on_done: OnReply, timeout_s: float | None) -> None:
         if self._closed:

@@ -13,7 +13,7 @@ its reply.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from proxy.backend.control import decode_results
 from proxy.backend.statements import Statement, TextStatement
@@ -29,13 +29,14 @@ Buffer = bytes | bytearray
 _QUERY = bytes((Command.COM_QUERY,))
 
 
-@dataclass(frozen=True, slots=True)
-class Leading:
+class Leading(NamedTuple):
     """Control statements in front. The first `profile` of them are the pool's, the rest the caller's."""
 
     statements: tuple[bytes, ...] = ()
     profile: int = 0
     encoding: str = "utf-8"
+    decoded: bool = True
+    """Whether anybody wants to know their answers."""
 
     @property
     def from_caller(self) -> bool:
@@ -159,7 +160,7 @@ class LedExchange(Exchange):
             self.failure, self.failed_at = scanner.error, scanner.results - 1
         elif scanner.results < count:
             raise MalformedPacket(f"a shard answered {scanner.results} of {count} statements")
-        else:
+        elif self.leading.decoded:
             self.rows = decode_results(data, start, count, self.leading.encoding)[self.leading.profile :]
 
 

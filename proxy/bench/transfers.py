@@ -1,13 +1,15 @@
 """Cross-shard transfers, two updates on two shards: through the proxy, and as XA by a plain client at the servers.
 
-Run as `python -m proxy.bench.transfers`, one process a connection: prints the number of transfers done. Both kinds
-use pymysql, and both send what a careful application would: one statement a round trip, no needless ones.
+Run as `python -m proxy.bench.transfers`, one process a connection: says when it is connected, waits for a line so that
+all begin together, and prints the number of transfers done. Both kinds use pymysql, and both send what a careful
+application would: one statement a round trip, no needless ones.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import random
 import sys
@@ -21,7 +23,6 @@ from proxy.bench.world import HOST, World
 
 DATABASE = "bench"
 ACCOUNTS = 3_000
-START_DELAY_S = 1.0
 RETRIED = frozenset({1213, 1205, 1020})
 
 
@@ -85,7 +86,7 @@ async def rate(
     kind: str, ports: Sequence[int], homes: Sequence[Sequence[int]], clients: int, seconds: float
 ) -> float:
     """Transfers per second of `clients` connections, each a process of its own."""
-    at = time.time() + START_DELAY_S
+    homes_line = json.dumps(homes).encode() + b"\n"
     processes = [
         await asyncio.create_subprocess_exec(
             sys.executable,
@@ -93,7 +94,6 @@ async def rate(
             "proxy.bench.transfers",
             kind,
             f"--ports={','.join(map(str, ports))}",
-            f"--at={at}",
             f"--seconds={seconds}",
             f"--seed={number}",
             stdin=asyncio.subprocess.PIPE,
@@ -101,18 +101,26 @@ async def rate(
         )
         for number in range(clients)
     ]
-    text = "\n".join(",".join(map(str, home)) for home in homes).encode()
-    outputs = await asyncio.gather(*(process.communicate(text) for process in processes))
+    await asyncio.gather(*(_connected(process, homes_line) for process in processes))
+    outputs = await asyncio.gather(*(process.communicate(b"go\n") for process in processes))
     if any(process.returncode for process in processes):
         raise RuntimeError(f"a {kind} client failed")
     return sum(int(output) for output, _ in outputs) / seconds
 
 
-def work(transfer: Callable[[], None], at: float, seconds: float) -> int:
-    """How many transfers were done between `at` and `seconds` later."""
-    time.sleep(max(0.0, at - time.time()))
+async def _connected(process: asyncio.subprocess.Process, homes: bytes) -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(homes)
+    if not await process.stdout.readline():
+        raise RuntimeError("a client of the transfers could not begin")
+
+
+def work(transfer: Callable[[], None], seconds: float) -> int:
+    """How many transfers were done in `seconds` from now on."""
+    end = time.monotonic() + seconds
     done = 0
-    while time.time() < at + seconds:
+    while time.monotonic() < end:
         try:
             transfer()
         except pymysql.MySQLError as error:
@@ -127,15 +135,16 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("kind", choices=["proxy", "xa"])
     parser.add_argument("--ports", required=True)
-    parser.add_argument("--at", type=float, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--seed", type=int, required=True)
     arguments = parser.parse_args()
     ports = [int(port) for port in arguments.ports.split(",")]
-    homes = [[int(account) for account in line.split(",")] for line in sys.stdin]
+    homes = json.loads(sys.stdin.readline())
     rng = random.Random(arguments.seed)
     transfer = through_proxy(ports[0], rng, homes) if arguments.kind == "proxy" else by_xa(ports, rng, homes)
-    print(work(transfer, arguments.at, arguments.seconds))
+    print("connected", flush=True)
+    sys.stdin.readline()
+    print(work(transfer, arguments.seconds))
 
 
 if __name__ == "__main__":

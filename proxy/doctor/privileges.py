@@ -25,6 +25,9 @@ NEEDED = (
     "REFERENCES",
     "TRIGGER",
     "CREATE VIEW",
+    "CREATE ROUTINE",
+    "ALTER ROUTINE",
+    "EXECUTE",
     "LOCK TABLES",
     "PROCESS",
 )

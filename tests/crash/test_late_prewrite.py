@@ -13,7 +13,7 @@ from tests.fakes.ledger import ACCOUNTS, OPENING_BALANCE, Ledger, open_ledger
 from tso.types import ShardName
 from txguard.engine import failpoints
 from txguard.engine.aiomysql_shard import AiomysqlConnection
-from txguard.engine.commit import prewrite_statements
+from txguard.engine.committing import prewrite_statement
 from txguard.engine.settings import EngineSettings
 from txguard.engine.shard import ShardError, ShardUnavailable
 from txguard.errors import Conflict, OutcomeUndetermined, TxGuardError
@@ -60,7 +60,7 @@ async def test_a_prewrite_that_arrives_after_the_undo_finds_a_tombstone(
         with pytest.raises(Conflict):
             await txn.commit()
         assert txn.start_ts is not None and txn.commit_ts is not None
-        late = prewrite_statements(ledger.tso.epoch, txn.start_ts, txn.commit_ts, (S0, S1))
+        late = [prewrite_statement(ledger.tso.epoch, txn.start_ts, txn.commit_ts, (S0, S1))]
         with pytest.raises(ShardError) as refused:
             await server_side.run(late, 5)
         assert refused.value.errno == 1062

@@ -74,7 +74,7 @@ async def test_sick_servers(fresh_shard_servers) -> None:
         two,
         "CREATE USER limited@'127.0.0.1' IDENTIFIED BY 'x'",
         "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE VIEW, TRIGGER, "
-        "LOCK TABLES, PROCESS ON *.* TO limited@'127.0.0.1'",
+        "CREATE ROUTINE, ALTER ROUTINE, EXECUTE, LOCK TABLES, PROCESS ON *.* TO limited@'127.0.0.1'",
     )
     config = config_for([one, two])
     limited = config.shard("s2").model_copy(update={"user": "limited", "password": "x"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 
 import pytest
@@ -125,13 +125,13 @@ async def test_a_commit_whose_oracle_is_lost_is_not_safe_to_run_again(
 async def test_a_defect_after_the_first_prewrite_is_an_unknown_outcome(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def contradicts(*_: object) -> None:
+    def contradicts(*_: object) -> None:
         raise OutcomeContradiction("a defect")
 
     txn = ledger.begin()
     await ledger.add(txn, 0, -7)
     await ledger.add(txn, 1, +7)
-    monkeypatch.setattr(ledger.tso, "end_commit", contradicts)
+    monkeypatch.setattr(ledger.tso, "end_commit_nowait", contradicts)
     with pytest.raises(OutcomeUndetermined):
         await txn.commit()
     monkeypatch.undo()
@@ -280,12 +280,7 @@ async def test_a_deposed_coordinator_that_wakes_up(
     """It slept in the middle of a COMMIT while another took over: with no prewrite done, or with one of two."""
     addresses = [Address("127.0.0.1", server.port) for server in shard_servers]
     asleep, awake = asyncio.Semaphore(0), asyncio.Event()
-    passing = iter([place] if place == "commit_after_begin" else ["the first goes", place])
-
-    async def sleep(name: str) -> None:
-        if name == place and next(passing, "") == place:
-            asleep.release()
-            await awake.wait()
+    turns = iter([place] if place == "commit_after_begin" else ["the first goes", place])
 
     async with open_ledger(addresses, "engine_trouble", SETTINGS) as old, asyncio.TaskGroup() as group:
         await old.create()
@@ -293,7 +288,16 @@ async def test_a_deposed_coordinator_that_wakes_up(
         await old.add(idle, 6, -7)
         await old.add(txn, 0, -7)
         await old.add(txn, 1, +7)
-        monkeypatch.setattr(failpoints, "reach", sleep)
+
+        def passing(name: str, go_on: Callable[[Exception | None], None]) -> None:
+            if name == place and next(turns, "") == place:
+                asleep.release()
+                waking = group.create_task(awake.wait())
+                waking.add_done_callback(lambda _: go_on(None))
+            else:
+                go_on(None)
+
+        monkeypatch.setattr(failpoints, "passing", passing)
 
         async def commit() -> None:
             with pytest.raises(TxGuardError):
@@ -334,7 +338,7 @@ async def test_commit_records_go_through_the_view_of_the_epoch_in_which_the_tran
     monkeypatch.setattr(ledger.tso._lease, "epoch", began + 1)
     await txn.commit()
     monkeypatch.undo()
-    assert any(f"commit_{began} " in statement for statement in sent)
+    assert any(f"`prewrite_{began}`" in statement for statement in sent)
 
 
 async def test_an_outcome_that_is_known_but_not_carried_out(ledger: Ledger) -> None:

@@ -12,17 +12,19 @@ from __future__ import annotations
 import asyncio
 import collections
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiomysql
 from pymysql.constants import FIELD_TYPE
 from pymysql.err import MySQLError
 
 from tso.types import ShardName
-from txguard.engine.shard import ConnectionLost, Rows, ShardError, ShardUnavailable, Value
+from txguard.engine.shard import ConnectionLost, OnDone, Rows, ShardError, ShardUnavailable, Value
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -82,6 +84,7 @@ class AiomysqlConnection:
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
+        self._running: asyncio.Future[Any] | None = None
 
     @classmethod
     async def connect(cls, dsn: Dsn, timeout_s: float) -> AiomysqlConnection:
@@ -122,6 +125,25 @@ class AiomysqlConnection:
         if (error := replies[-1].error) is not None:
             raise error
         return [Rows(reply.rows, reply.affected_rows) for reply in replies]
+
+    def run_nowait(self, statements: Sequence[str], on_done: OnDone, timeout_s: float | None) -> None:
+        running = self._running = _started(self.run(statements, timeout_s))
+        running.add_done_callback(lambda ended: on_done(_error_of(ended)))
+
+    def relay_nowait(
+        self,
+        statement: str,
+        on_reply: Callable[[AiomysqlReply | None, Exception | None], None],
+        timeout_s: float | None = None,
+        prefix: Sequence[str] = (),
+    ) -> None:
+        running = self._running = _started(self.relay(prefix, statement, timeout_s))
+
+        def answer(ended: asyncio.Future[tuple[list[Rows], AiomysqlReply]]) -> None:
+            error = _error_of(ended)
+            on_reply(ended.result()[1] if error is None else None, error)
+
+        running.add_done_callback(answer)
 
     async def relay(
         self, prefix: Sequence[str], statement: str, timeout_s: float | None
@@ -256,11 +278,26 @@ class AiomysqlConnections:
     def __init__(self, shards: Mapping[ShardName, AiomysqlShard]) -> None:
         self._shards = shards
 
+    def acquire_nowait(self, shard: ShardName) -> None:
+        return None
+
     async def acquire(self, shard: ShardName, timeout_s: float) -> AiomysqlConnection:
         return await self._shards[shard].acquire(timeout_s)
 
     def release(self, shard: ShardName, connection: AiomysqlConnection) -> None:
         self._shards[shard].release(connection)
+
+
+def _started(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Its end is heard by whoever asked: no group is needed."""
+    return asyncio.create_task(work)  # noqa: TID251
+
+
+def _error_of(ended: asyncio.Future[Any]) -> Exception | None:
+    if ended.cancelled():
+        return ConnectionLost("the statement was interrupted")
+    error = ended.exception()
+    return error if error is None or isinstance(error, Exception) else ConnectionLost(str(error))
 
 
 def _shard_error(error: MySQLError) -> ShardError:

@@ -18,7 +18,9 @@ from txguard.engine.shard import Connection, Reply, Rows
 Build = Callable[[ShardName, Sequence[Timestamp]], Any]
 """(shard, X of [R3]) -> the statement to relay: as the client wrote it where X is empty."""
 
-CLEAR_VARIABLES = "SET @txg_start_ts=NULL"
+
+OnReply = Callable[[Any, Exception | None], None]
+"""Called once, with the client's reply or what was raised."""
 
 
 class Isolation(enum.Enum):
@@ -39,6 +41,16 @@ class RelayConnection(Connection, Protocol):
         """
         ...
 
+    def relay_nowait(
+        self,
+        statement: Any,
+        on_reply: OnReply,
+        timeout_s: float | None = None,
+        prefix: Sequence[str] = (),
+    ) -> None:
+        """As `relay`, without a task, and without the prefix's answers. Raises ConnectionLost: nothing was sent."""
+        ...
+
     @property
     def in_transaction(self) -> bool:
         """SERVER_STATUS_IN_TRANS of the last answer that was no error."""
@@ -47,6 +59,10 @@ class RelayConnection(Connection, Protocol):
 
 class Connections(Protocol):
     """Where a transaction gets its connections; the session's own settings are already applied to them."""
+
+    def acquire_nowait(self, shard: ShardName) -> RelayConnection | None:
+        """None: not without a wait."""
+        ...
 
     async def acquire(self, shard: ShardName, timeout_s: float) -> RelayConnection: ...
 

@@ -1,21 +1,22 @@
-"""COMMIT: dependencies, `commit_ts`, prewrite on all participants at once, and what a failure leads to.
+"""COMMIT: dependencies and `commit_ts`; the rest is `committing.py`.
 
-The rule this file keeps: `commit_ts` is taken before any row lock is released, and once a prewrite may have been
-sent the outcome is only ever learnt by `resolve`, never guessed. A crash before the first prewrite leaves
+The rule this file keeps: `commit_ts` is taken before any row lock is released. A crash before the first prewrite leaves
 nothing; after it, commit records that anyone may resolve. Source: docs/protocol.md, "A transaction" step 4.
 """
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
-from tso.errors import DependencyRolledBack, TransactionUnknown, TsoError, TsoTimeout, TsoUnavailable
-from tso.types import Orphan, Outcome, ShardName, Timestamp
+from tso.errors import DependencyRolledBack, TransactionUnknown, TsoTimeout, TsoUnavailable
+from tso.types import ShardName, Timestamp
 from txguard.engine import failpoints
-from txguard.engine.branch import CLEAR_VARIABLES, Branch
-from txguard.engine.concurrent import gather, settle
-from txguard.engine.resolve import Decision
+from txguard.engine.branch import Branch
+from txguard.engine.committing import Committing, OnDone, Rest
+from txguard.engine.concurrent import gather
+from txguard.engine.outstanding import interrupted
 from txguard.engine.states import TransactionState
 from txguard.engine.triggers import parse_dependencies
 from txguard.errors import Conflict, OracleUnavailable, OutcomeUndetermined
@@ -45,40 +46,51 @@ async def commit(txn: Transaction) -> None:
             txn.forget()
         )  # An oracle that has begun the commit nevertheless makes it an orphan.
         raise
+    await _bring_to_its_end(txn, writers, participants)
+
+
+async def _bring_to_its_end(
+    txn: Transaction, writers: list[Branch], participants: tuple[ShardName, ...]
+) -> None:
+    done: asyncio.Future[Rest | None] = asyncio.get_running_loop().create_future()
+    committing = Committing(txn, writers, participants, partial(_hand_over, done))
     try:
-        await _commit_outstanding(txn, writers, participants)
+        committing.start()
+        rest = await done
+        if rest is not None:
+            await rest
     except (Conflict, OutcomeUndetermined):
         raise
     except BaseException as error:
-        # A defect or an interruption: prewrites may be under way, so only a resolver can tell.
-        await asyncio.shield(_give_up(txn))
-        if not isinstance(error, Exception):
-            raise
-        raise _undetermined(txn, str(error)) from error
+        committing.abort()
+        await interrupted(txn, error)
 
 
-async def _commit_outstanding(
-    txn: Transaction, writers: list[Branch], participants: tuple[ShardName, ...]
-) -> None:
-    await failpoints.reach("commit_after_begin")
-    failed = await _prewrite(txn, writers, participants)
-    if failed:
-        outcome = await _resolve(txn, participants, failed)
-    else:
-        await failpoints.reach("commit_before_end")
-        outcome = Outcome.COMMITTED
-        await _tell_committed(txn)
-        await failpoints.reach("commit_after_end")
-    committed = outcome is Outcome.COMMITTED
-    txn.state = TransactionState.COMMITTED if committed else TransactionState.ROLLED_BACK
-    await txn.end_branches("COMMIT")  # They wrote nothing; `commit_ts` is taken, so their locks may go.
-    if not committed:
-        txn.engine.counters.rolled_back += 1
-        raise Conflict(f"rolled back on all shards because a prewrite failed ({failed}); run it again")
-    txn.engine.counters.committed += 1
-    if len(participants) > 1:
-        txn.engine.counters.committed_cross_shard += 1
-        txn.engine.cleaner.add_decided(txn.started(), participants)
+def _hand_over(done: asyncio.Future[Rest | None], rest: Rest | None) -> None:
+    if not done.done():
+        done.set_result(rest)
+    elif rest is not None:
+        rest.close()  # Whoever waited was interrupted, and has given the commit up.
+
+
+def commit_nowait(txn: Transaction, on_done: OnDone) -> bool:
+    """As `commit`, without a task where nothing is in the way. False: declined, nothing has happened.
+
+    Not before a `commit_ts` has been taken: then `on_done` is called in any case.
+    """
+    writers = [branch for branch in txn.branches.values() if branch.wrote]
+    if not writers or txn.state is not TransactionState.ACTIVE or failpoints.active("commit_before_begin"):
+        return False
+    if failpoints.active("without_R4"):
+        return False
+    participants = tuple(sorted(branch.shard for branch in writers))
+    looked_at = [branch.shard for branch in writers if branch.depends_on_all]
+    commit_ts = txn.engine.tso.begin_commit_nowait(txn.started(), participants, looked_at, txn.written_by)
+    if commit_ts is None:
+        return False
+    txn.commit_ts = commit_ts
+    Committing(txn, writers, participants, on_done).start()
+    return True
 
 
 async def _begin_commit(
@@ -139,85 +151,3 @@ def _before_prewrite_error(error: Exception) -> Exception:
     if isinstance(error, TsoUnavailable):
         return OracleUnavailable(f"{error}; the transaction was rolled back, run it again")
     return Conflict(f"the commit could not begin ({error}); rolled back, run it again")
-
-
-def prewrite_statements(
-    epoch: int, start_ts: Timestamp, commit_ts: Timestamp, participants: tuple[ShardName, ...]
-) -> list[str]:
-    """One packet: the commit record through the epoch's view, the lock record of a cross-shard commit, COMMIT."""
-    cross_shard = len(participants) > 1
-    names = "'" + ",".join(participants) + "'" if cross_shard else "NULL"
-    statements = [
-        f"INSERT INTO _txguard.commit_{epoch} (start_ts, commit_ts, state, participants) "
-        f"VALUES ({start_ts}, {commit_ts}, 'C', {names})"
-    ]
-    if cross_shard:
-        statements.append(
-            "INSERT INTO _txguard.txn_lock (start_ts, commit_ts, participants, created_at) "
-            f"VALUES ({start_ts}, {commit_ts}, {names}, NOW())"
-        )
-    return [*statements, "COMMIT", CLEAR_VARIABLES]
-
-
-async def _prewrite(txn: Transaction, writers: list[Branch], participants: tuple[ShardName, ...]) -> str:
-    """Prewrite on all participants at once. Answers what failed, or an empty text. The failed are dropped."""
-    assert txn.commit_ts is not None
-    statements = prewrite_statements(txn.epoch, txn.started(), txn.commit_ts, participants)
-    timeout_s = txn.engine.settings.prewrite_timeout_s
-
-    async def one(branch: Branch) -> None:
-        await failpoints.reach("prewrite_before_send")
-        await branch.connection.run(statements, timeout_s)
-        await failpoints.reach("prewrite_one_done")
-
-    results = await settle([one(branch) for branch in writers])
-    failures: list[str] = []
-    for branch, result in zip(writers, results, strict=True):
-        del txn.branches[branch.shard]
-        if isinstance(result, Exception):
-            failures.append(f"{branch.shard}: {result}")
-            branch.connection.abort()
-        txn.connections.release(branch.shard, branch.connection)
-    return "; ".join(failures)
-
-
-async def _resolve(txn: Transaction, participants: tuple[ShardName, ...], failed: str) -> Outcome:
-    assert txn.commit_ts is not None
-    resolver, transaction = txn.engine.resolver, Orphan(txn.started(), txn.commit_ts, participants)
-    decision: Decision | None = None
-    try:
-        async with asyncio.timeout(txn.engine.settings.cleanup_timeout_s):
-            decision = await resolver.decide(transaction)
-            await resolver.carry_out(decision)
-            return decision.outcome
-    except Exception as error:
-        await _give_up(txn)
-        if decision is not None:
-            return decision.outcome
-        raise _undetermined(txn, failed) from error
-
-
-async def _give_up(txn: Transaction) -> None:
-    """Leave the commit to the janitor."""
-    txn.abandon("its COMMIT was not carried out")
-    txn.state = TransactionState.UNDETERMINED
-    try:
-        await txn.engine.tso.orphan(txn.started())
-    except TsoError:
-        pass  # An oracle that cannot be told has lost this session, and with it found its outstanding commits.
-
-
-def _undetermined(txn: Transaction, failed: str) -> OutcomeUndetermined:
-    txn.engine.counters.undetermined += 1
-    return OutcomeUndetermined(
-        f"the outcome of transaction {txn.started()} is not known yet ({failed}); it will be settled when its shards "
-        "answer: do not run it again before you know"
-    )
-
-
-async def _tell_committed(txn: Transaction) -> None:
-    """The commit point has passed: an oracle that cannot be told learns it from the janitor."""
-    try:
-        await txn.engine.tso.end_commit(txn.started(), Outcome.COMMITTED)
-    except (TsoTimeout, TsoUnavailable, TransactionUnknown):
-        pass

@@ -64,9 +64,13 @@ class Engine:
         finally:
             self._successor = None
 
+    def is_fenced(self, name: ShardName) -> bool:
+        """Whether the shard is fenced for this epoch."""
+        return self._prepared.get(name) == self.tso.epoch
+
     async def require_fenced(self, name: ShardName) -> None:
-        """Raises ShardUnavailable. Costs nothing where the shard is fenced for this epoch."""
-        if self._prepared.get(name) != self.tso.epoch:
+        """Raises ShardUnavailable."""
+        if not self.is_fenced(name):
             try:
                 await self._start(name)
             except (ShardError, ConnectionLost, NewerEpoch, EpochLockBusy) as error:

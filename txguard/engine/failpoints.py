@@ -12,6 +12,7 @@ import asyncio
 import os
 import random
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 
 NAMES = frozenset(
@@ -91,19 +92,38 @@ def active(name: str) -> bool:
 
 async def reach(name: str) -> None:
     """Pass a failpoint: nothing unless it is armed."""
+    action = _due(name)
+    if action is None:
+        return
+    if action.kind == "error":
+        raise FailpointError(name)
+    if action.kind == "sleep":
+        await asyncio.sleep(action.argument)
+
+
+def passing(name: str, go_on: Callable[[Exception | None], None]) -> None:
+    """Pass a failpoint outside a coroutine: `go_on(None)`, at once unless it is armed; with the action's error."""
+    action = _due(name) if _actions else None
+    if action is None or action.kind == "on":
+        go_on(None)
+    elif action.kind == "error":
+        go_on(FailpointError(name))
+    else:
+        asyncio.get_running_loop().call_later(action.argument, go_on, None)
+
+
+def _due(name: str) -> _Action | None:
+    """The action to take now. A panic does not return."""
     action = _actions.get(name)
     if action is None or action.left == 0 or random.random() >= action.probability:
-        return
+        return None
     if action.skip > 0:
         action.skip -= 1
-        return
+        return None
     action.left -= 1
     if action.kind == "panic":
         os.kill(os.getpid(), signal.SIGKILL)
-    elif action.kind == "error":
-        raise FailpointError(name)
-    elif action.kind == "sleep":
-        await asyncio.sleep(action.argument)
+    return action
 
 
 load_environment()

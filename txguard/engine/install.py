@@ -1,8 +1,8 @@
 """The `_txguard` database that every shard holds, and the epoch views that fence old leaders.
 
 Owns: the definitions of `txn`, `txn_lock`, `managed` and `rollback_counter` (docs/protocol.md, "What is stored on a
-shard"), and the views `commit_<epoch>` ("Fencing"). Everything here may be run again at any time: a crash between
-two statements leaves a part of it, which the next run completes.
+shard"), and of each epoch's view `commit_<epoch>` and procedure `prewrite_<epoch>` ("Fencing"). Everything here may be
+run again at any time: a crash between two statements leaves a part of it, which the next run completes.
 """
 
 from __future__ import annotations
@@ -57,6 +57,9 @@ INSTALL_STATEMENTS: Final = (
     f"INSERT IGNORE INTO `{DATABASE}`.`rollback_counter` (`id`, `n`) VALUES (1, 0)",
 )
 
+CLEAR_VARIABLES: Final = "SET @txg_start_ts=NULL"
+"""What ends a transaction's right to write on a connection."""
+
 _EPOCH_LOCK: Final = "_txguard.epoch"
 _EPOCH_LOCK_WAIT_S: Final = 10
 _EPOCH_VIEW: Final = re.compile(r"commit_([0-9]+)")
@@ -102,6 +105,26 @@ def create_epoch_view_statement(epoch: int) -> str:
     )
 
 
+def prewrite_procedure(epoch: int) -> str:
+    """The quoted name of the procedure that prewrites for a coordinator of this epoch."""
+    return f"`{DATABASE}`.`prewrite_{epoch}`"
+
+
+def create_prewrite_statement(epoch: int) -> str:
+    """One statement in place of four: a server parses it once a connection, and answers once.
+
+    An error of the first INSERT (a tombstone, a dropped view) leaves it before the COMMIT.
+    """
+    return (
+        f"CREATE PROCEDURE {prewrite_procedure(epoch)}"
+        "(IN s BIGINT UNSIGNED, IN c BIGINT UNSIGNED, IN p VARCHAR(2048)) SQL SECURITY INVOKER BEGIN "
+        f"INSERT INTO {epoch_view(epoch)} (start_ts, commit_ts, state, participants) VALUES (s, c, 'C', p); "
+        f"IF p IS NOT NULL THEN INSERT INTO `{DATABASE}`.`txn_lock` (start_ts, commit_ts, participants) "
+        "VALUES (s, c, p); END IF; "
+        f"COMMIT; {CLEAR_VARIABLES}; END"
+    )
+
+
 async def list_epoch_views(connection: Connection, timeout_s: float | None = None) -> list[int]:
     """The epochs that have a view on this shard, ascending."""
     query = f"SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = '{DATABASE}'"
@@ -124,7 +147,12 @@ async def create_epoch_view(connection: Connection, epoch: int, timeout_s: float
         if views and views[-1] > epoch:
             raise NewerEpoch(f"epoch {epoch} has been superseded by {views[-1]}")
         if epoch not in views:
-            await connection.run([create_epoch_view_statement(epoch)], timeout_s)
+            statements = [
+                f"DROP PROCEDURE IF EXISTS {prewrite_procedure(epoch)}",
+                create_prewrite_statement(epoch),
+                create_epoch_view_statement(epoch),
+            ]
+            await connection.run(statements, timeout_s)
     finally:
         if not connection.closed:
             await connection.run([f"DO RELEASE_LOCK('{_EPOCH_LOCK}')"], timeout_s)
@@ -135,9 +163,11 @@ async def drop_older_epoch_views(connection: Connection, epoch: int, timeout_s: 
 
     DROP VIEW waits for the local transactions that have used the view. Call after `create_epoch_view`.
     """
-    older = [epoch_view(old) for old in await list_epoch_views(connection, timeout_s) if old < epoch]
+    older = [old for old in await list_epoch_views(connection, timeout_s) if old < epoch]
     if older:
-        await connection.run([f"DROP VIEW IF EXISTS {', '.join(older)}"], timeout_s)
+        procedures = [f"DROP PROCEDURE IF EXISTS {prewrite_procedure(old)}" for old in older]
+        views = f"DROP VIEW IF EXISTS {', '.join(map(epoch_view, older))}"
+        await connection.run([*procedures, views], timeout_s)
 
 
 def _text(value: object) -> str:

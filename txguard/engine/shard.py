@@ -6,7 +6,7 @@ of one packet stop at the first that fails, as MySQL's do.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -60,6 +60,9 @@ class Reply(Protocol):
         ...
 
 
+OnDone = Callable[[Exception | None], None]
+
+
 class Connection(Protocol):
     @property
     def thread_id(self) -> int:
@@ -71,6 +74,13 @@ class Connection(Protocol):
 
     async def run(self, statements: Sequence[str], timeout_s: float | None) -> list[Rows]:
         """Run control statements in one packet. Raises ShardError at the first failing one, or ConnectionLost."""
+        ...
+
+    def run_nowait(self, statements: Sequence[str], on_done: OnDone, timeout_s: float | None) -> None:
+        """As `run`, without a task, for statements whose answers are of no interest.
+
+        `on_done(error)` is called once, later. Raises ConnectionLost or ShardError where nothing was sent.
+        """
         ...
 
     def abort(self) -> None:

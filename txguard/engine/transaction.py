@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tso.clock import MAX_TIMESTAMP
 from tso.errors import TsoError, TsoTimeout, TsoUnavailable
 from tso.types import ShardName, Timestamp
 from txguard.engine import savepoints, snapshot
 from txguard.engine.branch import (
-    CLEAR_VARIABLES,
     Branch,
     Build,
     Connections,
@@ -29,10 +29,11 @@ from txguard.engine.commit import commit
 from txguard.engine.concurrent import gather, settle
 from txguard.engine.conflicts import ConflictCheck
 from txguard.engine.failures import CONFLICT_ERRNOS, LOST_ERRNOS, failed, oracle_error
+from txguard.engine.install import CLEAR_VARIABLES
 from txguard.engine.read_committed import read_committed
 from txguard.engine.shard import ConnectionLost, Reply
 from txguard.engine.states import TransactionState
-from txguard.engine.writing import WriteStatement, write
+from txguard.engine.writing import FirstTry, WriteStatement, write
 from txguard.errors import Conflict, TransactionLost
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Transaction:
         self.read_ts: Timestamp | None = None
         self.commit_ts: Timestamp | None = None
         self.branches: dict[ShardName, Branch] = {}
+        self.written_by = MAX_TIMESTAMP
+        """What `Tso.latest_nowait` said once the last write was answered."""
         self.savepoints: list[str] = []
         self.lost_reason = ""
         self.epoch = 0
@@ -98,25 +101,27 @@ class Transaction:
         inserts: bool = False,
         checks: Sequence[ConflictCheck] = (),
         expected_rows: int | None = None,
+        first: FirstTry | None = None,
     ) -> list[Reply]:
         """DML or a locking read, the same on all of `shards` or on none.
 
         An ordinary error of a shard comes back in its reply's `error` once the statement is undone everywhere.
         `inserts`: it may take keys, or read rows, beside those that it changes. `expected_rows`: it names this
-        many rows by whole primary key; where it finds them all, `checks` need not be asked.
+        many rows by whole primary key; where it finds them all, `checks` need not be asked. `first`: what became of
+        the statement where `point_write` has sent it already.
         """
-        async with self._statement():
+        async with self._statement(sent=first is not None):
             branches = await self._branches(shards)
             if self.read_ts is not None:
                 await snapshot.open_views(self, branches, quiet=False)
-            statement = WriteStatement(build, locking_read, inserts, checks, expected_rows)
+            statement = WriteStatement(build, locking_read, inserts, checks, expected_rows, first)
             return await write(self, branches, statement)
 
     @asynccontextmanager
-    async def _statement(self) -> AsyncIterator[None]:
+    async def _statement(self, *, sent: bool = False) -> AsyncIterator[None]:
         """What every statement begins with, and what an error or an interruption in its middle leads to."""
         self._require_active()
-        self.sent = False
+        self.sent = sent
         try:
             await self._begin()
             yield
@@ -237,6 +242,13 @@ class Transaction:
 
     async def relay_opening(self, branch: Branch, statement: Any, savepoint: str | None = None) -> Reply:
         """Relay a current read or a write; START TRANSACTION and the variables go in the same packet."""
+        prefix = self.opening(branch)
+        if savepoint is not None:
+            prefix.append(f"SAVEPOINT {savepoint}")
+        return await self.relay(branch, prefix, statement)
+
+    def opening(self, branch: Branch) -> list[str]:
+        """What must go in front of a current read or a write on this branch; it counts as sent."""
         prefix: list[str] = []
         if not branch.opened:
             prefix += start_statements(self.isolation, with_view=False)
@@ -245,11 +257,9 @@ class Transaction:
         elif branch.snapshot_unset:
             assert self.read_ts is not None
             prefix.append(set_snapshot(self.read_ts, branch.too_new))
-        if savepoint is not None:
-            prefix.append(f"SAVEPOINT {savepoint}")
         branch.opened = branch.variables_set = True
         branch.snapshot_unset = False
-        return await self.relay(branch, prefix, statement)
+        return prefix
 
     async def relay(self, branch: Branch, prefix: list[str], statement: Any) -> Reply:
         _, reply = await branch.connection.relay(prefix, statement, None)

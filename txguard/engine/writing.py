@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tso.clock import MAX_TIMESTAMP
 from tso.types import ShardName
 from txguard.engine import failpoints, snapshot
 from txguard.engine.branch import Branch, Isolation
@@ -30,7 +31,14 @@ STATEMENT_SAVEPOINT = "txg_statement"
 
 
 @dataclass(frozen=True, slots=True)
-class WriteStatement:
+class FirstTry:
+    """What became of a write that was sent without a wait: one of both is given."""
+
+    reply: Reply | None
+    error: Exception | None
+
+
+class WriteStatement(NamedTuple):
     """See `Transaction.write`."""
 
     build: Callable[[ShardName], Any]
@@ -38,6 +46,7 @@ class WriteStatement:
     inserts: bool
     checks: Sequence[ConflictCheck]
     expected_rows: int | None
+    first: FirstTry | None
 
     def looked_around(self, replies: Sequence[Reply]) -> bool:
         """Whether it may have read rows other than those that it replaced."""
@@ -55,6 +64,7 @@ async def write(txn: Transaction, branches: Sequence[Branch], statement: WriteSt
         replies = await _write_validated(txn, branches, statement)
     if any(reply.error for reply in replies):
         return replies
+    note_written(txn)
     around = statement.looked_around(replies)
     for branch, reply in zip(branches, replies, strict=True):
         branch.wrote |= not statement.locking_read and has_effect(reply)
@@ -62,6 +72,12 @@ async def write(txn: Transaction, branches: Sequence[Branch], statement: WriteSt
     if txn.read_ts is not None and statement.checks and around and not failpoints.active("without_R1"):
         await _check_conflicts(txn, branches, statement)
     return replies
+
+
+def note_written(txn: Transaction) -> None:
+    """Every write has been answered now: a commit that begins later released no row that they saw [R4]."""
+    latest = txn.engine.tso.latest_nowait()
+    txn.written_by = MAX_TIMESTAMP if latest is None else latest
 
 
 def has_effect(reply: Reply) -> bool:
@@ -73,9 +89,11 @@ async def _write_validated(
     txn: Transaction, branches: Sequence[Branch], statement: WriteStatement
 ) -> list[Reply]:
     for attempt in range(snapshot.VALIDATION_TRIES):
-        await _take_tokens(txn, branches, ask=txn.isolation is Isolation.READ_COMMITTED)
+        first = statement.first if attempt == 0 else None
+        if first is None:
+            await _take_tokens(txn, branches, ask=txn.isolation is Isolation.READ_COMMITTED)
         try:
-            replies = await _write_once(txn, branches, statement)
+            replies = await _write_once(txn, branches, statement, first)
         except ConnectionLost as error:
             if attempt == 0:
                 raise
@@ -127,17 +145,22 @@ async def _stands(txn: Transaction, branch: Branch, *, done: bool) -> bool:
         raise
 
 
-async def _write_once(txn: Transaction, branches: Sequence[Branch], statement: WriteStatement) -> list[Reply]:
+async def _write_once(
+    txn: Transaction, branches: Sequence[Branch], statement: WriteStatement, first: FirstTry | None
+) -> list[Reply]:
     """The statement on every branch, undone on all of them where one has an error."""
     savepoint = len(branches) > 1 and not txn.implicit
-    built = [statement.build(branch.shard) for branch in branches]
-    txn.sent = True
-    replies = await gather(
-        [
-            txn.relay_opening(branch, text, STATEMENT_SAVEPOINT if savepoint else None)
-            for branch, text in zip(branches, built, strict=True)
-        ]
-    )
+    if first is None:
+        built = [statement.build(branch.shard) for branch in branches]
+        txn.sent = True
+        replies = await gather(
+            [
+                txn.relay_opening(branch, text, STATEMENT_SAVEPOINT if savepoint else None)
+                for branch, text in zip(branches, built, strict=True)
+            ]
+        )
+    else:
+        replies = [_taken_up(txn, branches[0], first)]
     errors = [reply.error for reply in replies if reply.error is not None]
     if errors and savepoint:
         undo = [f"ROLLBACK TO SAVEPOINT {STATEMENT_SAVEPOINT}"]
@@ -145,6 +168,14 @@ async def _write_once(txn: Transaction, branches: Sequence[Branch], statement: W
     elif errors and len(branches) == 1 and errors[0].errno not in STATEMENT_ERRNOS:
         await _require_open(txn, branches[0], errors[0].errno)
     return replies
+
+
+def _taken_up(txn: Transaction, branch: Branch, first: FirstTry) -> Reply:
+    if first.reply is None:
+        assert first.error is not None
+        raise first.error
+    txn.require_alive(branch, first.reply)
+    return first.reply
 
 
 async def _require_open(txn: Transaction, branch: Branch, errno: int) -> None:

@@ -1,0 +1,59 @@
+"""A write of one shard by whole primary keys, sent from where the client's packet was read: no task, no await.
+
+`send` may decline; `stands` says whether the reply is the plain, expected one. Whatever is not goes to
+`Transaction.write` as its `first` try, which does all the rest. The rules are those of `writing.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tso.types import ShardName
+from txguard.engine.branch import Branch, Isolation, OnReply
+from txguard.engine.shard import Reply
+from txguard.engine.states import TransactionState
+from txguard.engine.writing import note_written
+
+if TYPE_CHECKING:
+    from txguard.engine.transaction import Transaction
+
+
+def send(txn: Transaction, shard: ShardName, statement: Any, on_reply: OnReply) -> bool:
+    """False: declined, the statement has not been sent. Raises ConnectionLost likewise."""
+    branch = ready_branch(txn, shard)
+    if branch is None:
+        return False
+    branch.token = txn.engine.tso.read_token_nowait(shard)
+    branch.connection.relay_nowait(statement, on_reply, prefix=txn.opening(branch))
+    return True
+
+
+def ready_branch(txn: Transaction, shard: ShardName) -> Branch | None:
+    """The transaction's branch on the shard, opened by the next packet at the latest; None: not without a wait."""
+    if txn.state is not TransactionState.ACTIVE or txn.isolation is not Isolation.REPEATABLE_READ:
+        return None
+    branch = txn.branches.get(shard)
+    if txn.read_ts is not None and (branch is None or not branch.view_open):
+        return None
+    engine = txn.engine
+    if txn.start_ts is None:
+        epoch = engine.tso.epoch
+        begun = engine.tso.begin_nowait()
+        if begun is None:
+            return None
+        txn.epoch = epoch
+        txn.start_ts, txn.floor = begun
+    if branch is None:
+        connection = txn.connections.acquire_nowait(shard) if engine.is_fenced(shard) else None
+        if connection is not None:
+            branch = txn.branches[shard] = Branch(shard, connection)
+    return branch
+
+
+def stands(txn: Transaction, shard: ShardName, reply: Reply, expected_rows: int) -> bool:
+    """Whether every row that the statement names was found and changed: it has then looked at no other."""
+    if reply.error is not None or reply.affected_rows != expected_rows or reply.has_rows:
+        return False
+    txn.branches[shard].wrote = True
+    note_written(txn)
+    return True
