@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 from proxy.admin.show_locks import show_locks
 from proxy.admin.show_shards import show_shards
 from proxy.admin.show_status import show_status
+from proxy.admin.show_transaction import show_transaction
 from proxy.admin.show_transactions import show_transactions
 from proxy.admin.sources import Sources
 from proxy.session.results import LocalResult
-from proxy.sql.plan import AdminTopic
+from proxy.sql.plan import AdminShowPlan, AdminTopic
 
 COMMANDS: dict[AdminTopic, Callable[[Sources], Awaitable[LocalResult]]] = {
     AdminTopic.STATUS: show_status,
@@ -20,5 +21,7 @@ COMMANDS: dict[AdminTopic, Callable[[Sources], Awaitable[LocalResult]]] = {
 }
 
 
-async def run_admin(sources: Sources, topic: AdminTopic) -> LocalResult:
-    return await COMMANDS[topic](sources)
+async def run_admin(sources: Sources, plan: AdminShowPlan) -> LocalResult:
+    if plan.start_ts is not None:
+        return await show_transaction(sources, plan.start_ts)
+    return await COMMANDS[plan.topic](sources)

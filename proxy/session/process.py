@@ -12,12 +12,12 @@ from proxy.session.profiles import ServerDefaults
 from proxy.session.registry import SessionRegistry
 from proxy.session.results import LocalResult
 from proxy.session.shard_questions import SettingsMemory
-from proxy.sql.plan import AdminTopic, Planned
+from proxy.sql.plan import AdminShowPlan, Planned
 from proxy.sql.planner import Planner
 from tso.types import ShardName
 from txguard.engine.shard import ConnectionLost, ShardError, ShardUnavailable, borrow
 
-AdminCommand = Callable[[AdminTopic], Awaitable[LocalResult]]
+AdminCommand = Callable[[AdminShowPlan], Awaitable[LocalResult]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,7 +208,7 @@ class QueryEngine:
         )
 
     async def _show_admin(self, plan: plans.AdminShowPlan, execution: Execution, answer: Answer) -> None:
-        _answer_local(answer, await self._talk.process.admin(plan.topic))
+        _answer_local(answer, await self._talk.process.admin(plan))
 
 
 def _answer_local(answer: Answer, result: LocalResult) -> None:

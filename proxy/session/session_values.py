@@ -8,6 +8,7 @@ the session's settings, so the shard answers rightly.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,8 @@ class SessionValues:
     state: SessionState
     identity: Identity
     shards: Shards
+    start_ts: Callable[[], int] = lambda: 0
+    """Of the session's transaction; see SessionTransactions.start_ts."""
 
     def literal(self, hole: SessionValue) -> str:
         """The SQL that stands in the hole's place."""
@@ -86,6 +89,8 @@ class SessionValues:
                 return len(state.diagnostics.conditions)
             case "error_count":
                 return sum(condition.level == "Error" for condition in state.diagnostics.conditions)
+            case "txguard_start_ts":
+                return self.start_ts()
             case "pseudo_thread_id":
                 return self.identity.connection_id
             case "max_allowed_packet":

@@ -27,6 +27,9 @@ class SessionTransactions:
         self.phase = Phase.IDLE
         self.unit: Unit | None = None
         """The session's open transaction, also while it is LOST."""
+        self._latest: Transaction | None = None
+        """The last one made, of a single statement's too, and the start_ts of the last before it that had one."""
+        self._earlier_start_ts = 0
         self._since = 0.0
 
     @property
@@ -37,6 +40,14 @@ class SessionTransactions:
     @property
     def read_only(self) -> bool:
         return self.unit is not None and self.unit.read_only
+
+    @property
+    def start_ts(self) -> int:
+        """Of the open transaction (0: it has none yet), or of the last one when none is open (0: there was none)."""
+        if self.unit is not None:
+            return self.unit.transaction.start_ts or 0
+        latest = None if self._latest is None else self._latest.start_ts
+        return latest or self._earlier_start_ts
 
     # ------------------------------------------------------------ events
 
@@ -143,7 +154,8 @@ class SessionTransactions:
         return self.unit
 
     def _unit(self, isolation: Isolation, read_only: bool, *, implicit: bool) -> Unit:
-        transaction = self._engine.transaction(self._connections, isolation, implicit=implicit)
+        self._earlier_start_ts = self.start_ts
+        self._latest = transaction = self._engine.transaction(self._connections, isolation, implicit=implicit)
         return Unit(transaction, read_only, implicit)
 
     def _usable(self) -> Transaction | None:

@@ -229,6 +229,7 @@ _READ_ONLY = (
     "rand_seed2",
     "server_id",
     "socket",
+    "txguard_start_ts",
     "version",
     "version_comment",
     "version_compile_machine",

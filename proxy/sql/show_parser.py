@@ -59,9 +59,7 @@ class ShowParser(ChangeParser):
     def show(self) -> Plan:
         self.expect("SHOW")
         if self.accept("TXGUARD"):
-            topic = self.expect(*(topic.value for topic in AdminTopic)).upper
-            self.expect_end()
-            return AdminShowPlan(AdminTopic(topic))
+            return self._admin()
         if self.at("WARNINGS", "ERRORS", "COUNT"):
             return self._warnings()
         if self.accept("CREATE"):
@@ -92,6 +90,17 @@ class ShowParser(ChangeParser):
         if any(self.at_sequence(*words) for words in _OF_THE_SERVER):
             return ShowPlan(self.text, FirstShard(), ShowFilter.NONE)
         self.refuse(f"SHOW {self.token.text} {self.peek().text}".rstrip())
+
+    def _admin(self) -> Plan:
+        topic = AdminTopic(self.expect(*(topic.value for topic in AdminTopic)).upper)
+        start_ts = None
+        if topic is AdminTopic.TRANSACTION:
+            token = self.advance()
+            if token.kind is not Kind.NUMBER or not token.text.isdigit() or int(token.text) >= 2**64:
+                self.refuse("SHOW TXGUARD TRANSACTION of anything but a start_ts")
+            start_ts = int(token.text)
+        self.expect_end()
+        return AdminShowPlan(topic, start_ts)
 
     def _warnings(self) -> Plan:
         count = self.accept("COUNT")

@@ -44,12 +44,16 @@ class AdminTopic(enum.Enum):
     STATUS = "STATUS"
     SHARDS = "SHARDS"
     TRANSACTIONS = "TRANSACTIONS"
+    TRANSACTION = "TRANSACTION"
+    """TRANSACTION n: the outcome of one, by its start_ts."""
     LOCKS = "LOCKS"
 
 
 @dataclass(frozen=True, slots=True)
 class AdminShowPlan:
     topic: AdminTopic
+    start_ts: int | None = None
+    """Of TRANSACTION."""
 
 
 @dataclass(frozen=True, slots=True)

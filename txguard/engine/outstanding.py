@@ -69,5 +69,5 @@ def _undetermined(txn: Transaction, failed: str) -> OutcomeUndetermined:
     txn.engine.counters.undetermined += 1
     return OutcomeUndetermined(
         f"the outcome of transaction {txn.started()} is not known yet ({failed}); it will be settled when its shards "
-        "answer: do not run it again before you know"
+        f"answer: do not run it again before SHOW TXGUARD TRANSACTION {txn.started()} has told it"
     )
