@@ -21,6 +21,7 @@ from proxy.errors import ConfigError
 from proxy.toml_lines import key_lines, line_of
 
 MIB = 1024 * 1024
+ORACLE_COPIES = (1, 3, 5)
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")]
@@ -130,10 +131,9 @@ class UserConfig(_Credentials):
         return hashlib.sha256(hashlib.sha256(self.password.encode()).digest()).digest()
 
 
-class ShardConfig(_Credentials):
-    """[[shards]]: one MySQL or MariaDB primary, reached by host and port or by a Unix socket."""
+class ServerConfig(_Credentials):
+    """One MySQL or MariaDB server, reached by host and port or by a Unix socket."""
 
-    name: Name
     host: str = "127.0.0.1"
     port: Port = 3306
     socket: Path | None = None
@@ -141,32 +141,58 @@ class ShardConfig(_Credentials):
     tls: Literal["off", "required", "verify"] = "off"
     """verify: the certificate must chain to `tls_ca` (or the system's) and name the host."""
     tls_ca: Path | None = None
-    max_connections: Annotated[int, Field(ge=4)] = 100
-    """How many connections the proxy opens to this shard at most."""
-    connect_timeout_s: Seconds = 5
 
     @property
     def address(self) -> str:
         return str(self.socket) if self.socket is not None else f"{self.host}:{self.port}"
 
 
+class ShardConfig(ServerConfig):
+    """[[shards]]: one primary."""
+
+    name: Name
+    max_connections: Annotated[int, Field(ge=4)] = 100
+    """How many connections the proxy opens to this shard at most."""
+    connect_timeout_s: Seconds = 5
+
+
 class TsoConfig(_Section):
     """[tso]: the timestamp oracle, inside this proxy or a service that several proxies share."""
 
     embedded: bool = True
+    provider: str | None = None
+    """By name (`proxy.server.oracles`); None: "embedded" or "service", as `embedded` says."""
     address: str | None = None
     """host:port at which the service listens and proxies reach it."""
+    addresses: tuple[str, ...] = ()
+    """In place of `address` where there are standbys: one for each `txguard tso`."""
     secret: str | None = Field(default=None, repr=False)
-    store_shard: Name | None = None
-    """The shard that keeps the oracle's upper bound and epoch; None: the first one."""
+    store_shards: tuple[Name, ...] = ()
+    """The shards a majority of which keeps the oracle's bound and lease; empty: the first five, three or one."""
+    store: ServerConfig | None = None
+    """A server of its own to keep them, in place of shards."""
 
     @model_validator(mode="after")
     def _check_form(self) -> Self:
-        if self.address is not None:
-            split_address(self.address)
-        if not self.embedded and (self.address is None or not self.secret):
+        for address in self.listed_addresses:
+            split_address(address)
+        if len(set(self.addresses)) < len(self.addresses):
+            raise ValueError("addresses has one of them twice")
+        if self.address is not None and self.addresses:
+            raise ValueError("address and addresses exclude each other: keep one")
+        if self.store_shards and self.store is not None:
+            raise ValueError("store_shards and store exclude each other: keep one")
+        if self.provider_name == "service" and not (self.listed_addresses and self.secret):
             raise ValueError("embedded = false needs address (host:port) and secret of the oracle's service")
         return self
+
+    @property
+    def provider_name(self) -> str:
+        return self.provider or ("embedded" if self.embedded else "service")
+
+    @property
+    def listed_addresses(self) -> tuple[str, ...]:
+        return self.addresses if self.address is None else (self.address,)
 
 
 class EngineConfig(_Section):
@@ -225,7 +251,8 @@ class Config(_Section):
         _refuse_twice("users", "name", [user.name for user in self.users])
         _refuse_twice("tables", "name", [table.name for table in self.tables])
         names = [shard.name for shard in self.shards]
-        wanted = [("tso.store_shard", self.tso.store_shard)]
+        _refuse_twice("tso.store_shards", "name", list(self.tso.store_shards))
+        wanted: list[tuple[str, str | None]] = [("tso.store_shards", name) for name in self.tso.store_shards]
         wanted += [(f"tables {table.name!r} home", table.home) for table in self.tables]
         for key, name in wanted:
             if name is not None and name not in names:
@@ -233,9 +260,13 @@ class Config(_Section):
         return self
 
     @property
-    def store_shard(self) -> str:
-        """The shard that keeps the oracle's upper bound."""
-        return self.tso.store_shard or self.shards[0].name
+    def oracle_stores(self) -> tuple[ServerConfig, ...]:
+        """The servers a majority of which keeps the oracle's bound and lease: an odd number, unless chosen."""
+        if self.tso.store is not None:
+            return (self.tso.store,)
+        if self.tso.store_shards:
+            return tuple(self.shard(name) for name in self.tso.store_shards)
+        return self.shards[: max(count for count in ORACLE_COPIES if count <= len(self.shards))]
 
     def shard(self, name: str) -> ShardConfig:
         return next(shard for shard in self.shards if shard.name == name)
@@ -287,9 +318,12 @@ def to_toml(config: Config) -> str:
     for name, section in document.items():
         header, parts = (f"[[{name}]]", section) if isinstance(section, list) else (f"[{name}]", [section])
         for part in parts:
-            rows = [f"{key} = {_literal(value)}" for key, value in part.items() if not _derived(key, part)]
-            tables.append("\n".join([header, *rows]))
+            tables.append("\n".join([header, *_settings(part)]))
     return "\n\n".join(tables) + "\n"
+
+
+def _settings(section: Mapping[str, Any]) -> list[str]:
+    return [f"{key} = {_literal(value)}" for key, value in section.items() if not _derived(key, section)]
 
 
 def _literal(value: Any) -> str:
@@ -300,6 +334,8 @@ def _literal(value: Any) -> str:
         return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in escaped) + '"'
     if isinstance(value, list):
         return "[" + ", ".join(_literal(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(_settings(value)) + " }"
     return repr(value)
 
 
@@ -328,17 +364,20 @@ def _password_from_file(path: Path) -> str:
         raise ValueError(f"password_file: {path} cannot be read: {error}") from None
 
 
-_PATH_KEYS = {
-    "proxy": ("socket", "tls_cert", "tls_key"),
-    "users": ("password_file",),
-    "shards": ("socket", "tls_ca", "password_file"),
+_PATH_KEYS: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("proxy",): ("socket", "tls_cert", "tls_key"),
+    ("users",): ("password_file",),
+    ("shards",): ("socket", "tls_ca", "password_file"),
+    ("tso", "store"): ("socket", "tls_ca", "password_file"),
 }
 
 
 def _anchor_paths(document: dict[str, Any], folder: Path) -> None:
     """Make the relative paths of a file relative to the file, wherever the process was started."""
-    for section, keys in _PATH_KEYS.items():
-        value = document.get(section)
+    for path, keys in _PATH_KEYS.items():
+        value: Any = document
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, dict):
                 part.update({key: str(folder / part[key]) for key in keys if isinstance(part.get(key), str)})
@@ -372,6 +411,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "users": UserConfig,
     "shards": ShardConfig,
     "tso": TsoConfig,
+    "store": ServerConfig,
     "engine": EngineConfig,
     "tables": TableConfig,
     "log": LogConfig,

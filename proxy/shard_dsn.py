@@ -8,11 +8,11 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
-from proxy.config import ShardConfig
+from proxy.config import ServerConfig
 from txguard.engine.aiomysql_shard import Dsn
 
 
-def dsn_of(shard: ShardConfig) -> Dsn:
+def dsn_of(shard: ServerConfig) -> Dsn:
     return Dsn(
         host=shard.host,
         port=shard.port,
@@ -23,7 +23,7 @@ def dsn_of(shard: ShardConfig) -> Dsn:
     )
 
 
-def connect_arguments(shard: ShardConfig) -> dict[str, Any]:
+def connect_arguments(shard: ServerConfig) -> dict[str, Any]:
     """The arguments of `aiomysql.connect`."""
     dsn = dsn_of(shard)
     return {
@@ -36,7 +36,7 @@ def connect_arguments(shard: ShardConfig) -> dict[str, Any]:
     }
 
 
-def tls_context(shard: ShardConfig) -> ssl.SSLContext | None:
+def tls_context(shard: ServerConfig) -> ssl.SSLContext | None:
     """None: no TLS. `required` encrypts without asking who is there; `verify` asks."""
     if shard.tls == "off":
         return None

@@ -1,5 +1,6 @@
-"""What a coordinator may ask of the timestamp oracle, whether it is embedded or a service.
+"""What a coordinator may ask of the timestamp oracle: what every provider of one has.
 
+The providers are `tso.embedded.EmbeddedTso` and `tso.client.RemoteTso`; `proxy.server.oracles` opens them by name.
 The rules behind each call are those of docs/protocol.md; [R2], [R4] and [R5] are its names for them.
 Every method that may wait takes `timeout_s` and raises `TsoTimeout` when it passes.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from tso.types import Begun, Orphan, Outcome, ShardName, Timestamp, TsoStatistics
 
@@ -29,6 +30,19 @@ class Leader(Protocol):
 
 
 class Tso(Leader, Protocol):
+    @property
+    def leader(self) -> str:
+        """Which oracle this is at the moment, for people: an address, say."""
+        ...
+
+    async def until_deposed(self) -> NoReturn:
+        """Raises Deposed once this object can never serve again; waits for ever where it follows the leader."""
+        ...
+
+    async def aclose(self) -> None:
+        """The coordinator ends: its active transactions end, its outstanding commits go to the janitor."""
+        ...
+
     def on_new_epoch(self, prepare: Callable[[Leader], Awaitable[None]]) -> None:
         """Have `prepare` called when the oracle answers again under another epoch, before it answers anybody else.
 

@@ -1,6 +1,7 @@
-"""The oracle over its service: `RemoteTso`, a `Tso` that connects again by itself.
+"""The oracle over its service: `RemoteTso`, a `Tso` that follows the leader by itself.
 
-Rules: a transaction lives in the session in which it began. When the connection is lost the server ends its
+Rules: all addresses are tried at once, and who has the lease lets one in; never one of an older epoch than the last.
+A transaction lives in the session in which it began. When the connection is lost the server ends its
 session, and what belonged to it gets TsoUnavailable (in flight) or TransactionUnknown (later). `end` and
 `end_commit` are reported without waiting for an answer: should the report be lost, the session is too, and
 the janitor finds out.
@@ -10,24 +11,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 
 from tso import messages as m
 from tso.api import Leader, Tso
 from tso.background import BackgroundTask
 from tso.connection import Connection
-from tso.errors import QuietExpired, TsoUnavailable
+from tso.errors import QuietExpired, TsoError, TsoUnavailable
 from tso.types import Begun, Orphan, Outcome, ShardName, Timestamp, TsoStatistics
 
 log = logging.getLogger(__name__)
 
-ANSWER_TIMEOUT_S: Final = 2.0
-"""How long an answer that needs no waiting may take; also how long a call waits for a connection."""
+ANSWER_TIMEOUT_S: Final = 1.5
+"""How long an answer that needs no waiting may take; also how long a call waits for a connection to the only oracle."""
+TAKEOVER_S: Final = 3.0
+"""In this time a standby takes over: where there are standbys, a call waits for a connection so long."""
 RECONNECT_S: Final = 0.1
 ORPHAN_POLL_S: Final = 10.0
+
+Address = tuple[str, int]
 
 
 class RemoteTso(Tso):
@@ -35,28 +40,31 @@ class RemoteTso(Tso):
 
     _running: BackgroundTask
 
-    def __init__(self, host: str, port: int, secret: str | None, answer_timeout_s: float) -> None:
-        self._address = (host, port)
+    def __init__(self, addresses: Sequence[Address], secret: str | None, answer_timeout_s: float) -> None:
+        self._addresses = tuple(addresses)
         self._secret = secret
         self._answer_timeout_s = answer_timeout_s
+        self._patience_s = TAKEOVER_S if len(self._addresses) > 1 else answer_timeout_s
         self._connection: Connection | None = None
         self._connected = asyncio.Event()
-        self._failure: TsoUnavailable | None = None
+        self._failures: dict[Address, str] = {}
+        self._leader = self._addresses[0]
         self._epoch = 0
         self._prepare: Callable[[Leader], Awaitable[None]] | None = None
 
     @classmethod
     async def connect(
         cls,
-        host: str,
-        port: int,
-        *,
+        *addresses: Address,
         secret: str | None = None,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> Self:
-        """Raises TsoUnavailable when the service cannot be reached now; later it is waited for."""
-        self = cls(host, port, secret, answer_timeout_s)
-        self._adopt_connection(await Connection.open(host, port, secret, answer_timeout_s))
+        """Raises TsoUnavailable when none of the addresses leads now; later a leader is waited for."""
+        self = cls(addresses, secret, answer_timeout_s)
+        connection = await self._find_leader(once=True)
+        if connection is None:
+            raise self._unavailable()
+        self._adopt_connection(connection)
         self._running = BackgroundTask(self._run(), name="tso-client")
         return self
 
@@ -78,6 +86,16 @@ class RemoteTso(Tso):
     def epoch(self) -> int:
         """Of the oracle that was connected last: it may go up when the connection is made again."""
         return self._epoch
+
+    @property
+    def leader(self) -> str:
+        host, port = self._leader
+        return f"{host}:{port}"
+
+    async def until_deposed(self) -> NoReturn:
+        """Never: it follows the leader."""
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
 
     def on_new_epoch(self, prepare: Callable[[Leader], Awaitable[None]]) -> None:
         self._prepare = prepare
@@ -225,18 +243,22 @@ class RemoteTso(Tso):
         if self._connection is not None and not self._connection.lost:
             return self._connection
         try:
-            async with asyncio.timeout(self._answer_timeout_s):
+            async with asyncio.timeout(self._patience_s):
                 while self._connection is None or self._connection.lost:
                     self._connected.clear()
                     await self._connected.wait()
         except TimeoutError:
-            raise TsoUnavailable(str(self._failure or "the oracle cannot be reached")) from None
+            raise self._unavailable() from None
         return self._connection
+
+    def _unavailable(self) -> TsoUnavailable:
+        reasons = "; ".join(self._failures.values()) or "the connection to it was lost"
+        return TsoUnavailable(f"no oracle serves: {reasons}")
 
     def _adopt_connection(self, connection: Connection) -> None:
         self._connection = connection
         self._epoch = connection.epoch
-        self._failure = None
+        self._failures.clear()
         self._connected.set()
 
     async def _run(self) -> None:
@@ -248,15 +270,39 @@ class RemoteTso(Tso):
                 except Exception:  # a defect must not keep the coordinator from its oracle for ever
                     log.exception("the connection to the oracle ended by a defect")
                     connection.lose("it was given up")
-                log.warning("the connection to the oracle at %s:%d was lost", *self._address)
-                self._connection = connection = None
+                log.warning("the connection to the oracle at %s was lost", self.leader)
+                self._connection = None
             await asyncio.sleep(RECONNECT_S)
-            try:
-                connection = await Connection.open(*self._address, self._secret, self._answer_timeout_s)
-            except TsoUnavailable as error:
-                self._failure = error
-            else:
-                log.info("connected to the oracle again, epoch %d", connection.epoch)
+            connection = await self._find_leader()
+            if connection is not None:
+                log.info("connected to the oracle at %s, epoch %d", self.leader, connection.epoch)
+
+    async def _find_leader(self, *, once: bool = False) -> Connection | None:
+        """Try all addresses, again and again each at its own pace: one that hangs holds up no other."""
+        found: list[Connection] = []
+
+        async def attempt(address: Address) -> None:
+            while True:
+                try:
+                    connection = await Connection.open(*address, self._secret, self._answer_timeout_s)
+                except TsoError as error:
+                    self._failures[address] = str(error)
+                else:
+                    if not found and connection.epoch >= self._epoch:
+                        self._leader = address
+                        found.append(connection)
+                        for other in attempts:
+                            other.cancel()
+                        return
+                    self._failures[address] = f"epoch {connection.epoch} of {address[0]}:{address[1]} is over"
+                    connection.lose("another oracle leads")
+                if once:
+                    return
+                await asyncio.sleep(RECONNECT_S)
+
+        async with asyncio.TaskGroup() as group:
+            attempts = [group.create_task(attempt(address)) for address in self._addresses]
+        return found[0] if found else None
 
     async def _serve(self, connection: Connection) -> None:
         """Until the connection ends. A new epoch's is not used before `on_new_epoch` is through."""
@@ -269,7 +315,7 @@ class RemoteTso(Tso):
             try:
                 await self._prepare(_NewLeader(connection))
             except TsoUnavailable as error:
-                self._failure = error
+                self._failures[self._leader] = str(error)
                 connection.lose("the shards could not be fenced")
             else:
                 self._adopt_connection(connection)

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 GRACE_S: Final = 2.0
 """How much later than a request's own time-out the server's answer may come."""
-TICKS_PER_SESSION: Final = 6
+TICKS_PER_SESSION: Final = 12
 """How often within the server's session time-out the client says that it is there."""
 
 
@@ -68,7 +68,7 @@ class Connection:
                     writer.transport.abort()
                     raise
                 return self
-        except (OSError, TimeoutError, WireError) as error:
+        except (OSError, TimeoutError, WireError, TsoUnavailable) as error:
             why = "it does not answer" if isinstance(error, TimeoutError) else error
             raise TsoUnavailable(f"the oracle at {host}:{port} cannot be reached: {why}") from error
 

@@ -5,17 +5,17 @@ Owns the oracle's life: a term begun durably, the background renewal of the boun
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from collections.abc import Callable
 from types import TracebackType
 from typing import NoReturn, Self
 
 from tso.background import BackgroundTask
-from tso.clock import NS_PER_MS, HybridClock, PhysicalClock, physical_ms
+from tso.clock import HybridClock, PhysicalClock
 from tso.lease import Lease
 from tso.oracle import Oracle
 from tso.physical import SystemClock
-from tso.store import BoundStore
+from tso.store import BoundStore, Term
 
 log = logging.getLogger(__name__)
 
@@ -35,30 +35,23 @@ class EmbeddedTso(Oracle):
         *,
         clock: PhysicalClock | None = None,
         window_ms: int = WINDOW_MS,
-        wait_for_old_leader: bool = False,
+        term: Term | None = None,
     ) -> Self:
-        """Begin a new term above everything that was ever served. Raises TsoUnavailable.
+        """Serve above everything that was ever served. Raises TsoUnavailable.
 
-        `wait_for_old_leader`: begin only when an oracle that did not release its term has stopped serving,
-        at most one window later. Needed where an old leader may still be alive, on another machine, say.
+        `term`: the one that `stand_by` has won, with a lease of `window_ms`. Without, a new one begins at once, and
+        whoever led is deposed: it may still serve for the rest of its lease, where it is alive.
         """
         physical = clock or SystemClock()
         try:
-            return await cls._begin_term(store, physical, window_ms, wait_for_old_leader)
+            return await cls._serve(store, physical, window_ms, term or await store.begin_term(window_ms))
         except BaseException:
             await store.aclose()
             raise
 
     @classmethod
-    async def _begin_term(
-        cls, store: BoundStore, physical: PhysicalClock, window_ms: int, wait_for_old_leader: bool
-    ) -> Self:
-        term = await store.begin_term()
+    async def _serve(cls, store: BoundStore, physical: PhysicalClock, window_ms: int, term: Term) -> Self:
         hybrid = HybridClock(physical, above=term.bound)
-        if wait_for_old_leader:
-            left_ms = physical_ms(term.bound) - physical.wall_ns() // NS_PER_MS
-            if left_ms >= 0:  # one more, as both ends were rounded down
-                await asyncio.sleep((min(left_ms, window_ms) + 1) / 1000)
         lease = Lease(term.epoch, hybrid, physical, store, window_ms)
         await lease.renew()
         self = cls(hybrid, lease)
@@ -66,6 +59,19 @@ class EmbeddedTso(Oracle):
         self._renewing = BackgroundTask(lease.run(), name="tso-lease")
         log.info("the oracle serves epoch %d", term.epoch)
         return self
+
+    @property
+    def leader(self) -> str:
+        return "this process"
+
+    @property
+    def live(self) -> bool:
+        """Whether no other oracle can serve yet."""
+        return self._lease.live
+
+    def on_lapse(self, call: Callable[[], None]) -> None:
+        """Have `call` called whenever a renewal has failed and the lease is over."""
+        self._lease.on_lapse = call
 
     async def until_deposed(self) -> NoReturn:
         """Wait until another oracle has taken over: this one refuses from then on, for ever. Raises Deposed then."""

@@ -1,8 +1,8 @@
 """Keeps the persisted bound ahead of the clock.
 
-Rule (PD's): a bound is given to the clock only after the store has it. The bound is renewed when half of
-the window is left. While the store fails the oracle serves up to the last bound and then refuses, and
-recovers by itself as soon as a renewal succeeds. Once deposed it refuses for ever.
+Rule (PD's): a bound is given to the clock only after the store has it. Each renewal asks for a higher bound than
+the last, so that a standby sees that it happened. While the store fails the oracle serves up to the last bound and
+then refuses, and recovers by itself as soon as a renewal succeeds. Once deposed it refuses for ever.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+from collections.abc import Callable
 from typing import NoReturn
 
 from tso.clock import NS_PER_MS, HybridClock, PhysicalClock
@@ -20,6 +21,7 @@ from tso.types import Timestamp
 log = logging.getLogger(__name__)
 
 RETRY_S = 0.1
+RENEWALS_PER_WINDOW = 4
 
 
 class LeaseState(enum.Enum):
@@ -43,10 +45,13 @@ class Lease:
         self._store = store
         self._window_ms = window_ms
         self._until_ns = 0
+        self._asked = Timestamp(0)
         self._failure: TsoUnavailable | None = None
         self._hurry = asyncio.Event()
         self._attempted = asyncio.Event()
         self._deposed = asyncio.Event()
+        self.on_lapse: Callable[[], None] | None = None
+        """Called when a renewal has failed and another leader may serve."""
 
     @property
     def live(self) -> bool:
@@ -56,15 +61,15 @@ class Lease:
     async def renew(self) -> None:
         """Persist the next bound and serve below it. Raises BoundStoreError, or Deposed for ever."""
         began_ns = self._physical.monotonic_ns()
-        bound = self._clock.next_bound(self._window_ms)
-        await self._store.raise_bound(self.epoch, bound)
+        bound = self._asked = Timestamp(max(self._clock.next_bound(self._window_ms), self._asked + 1))
+        await self._store.raise_bound(self.epoch, bound, self._window_ms)
         self._clock.raise_bound(bound)
         self._until_ns = began_ns + self._window_ms * NS_PER_MS
 
     async def run(self) -> None:
         while self.state is not LeaseState.DEPOSED:
-            half_s = self._window_ms / 2000
-            await self._pause(half_s if self.state is LeaseState.SERVING else min(RETRY_S, half_s))
+            pace_s = self._window_ms / 1000 / RENEWALS_PER_WINDOW
+            await self._pause(pace_s if self.state is LeaseState.SERVING else min(RETRY_S, pace_s))
             await self._attempt()
 
     async def wait_renewed(self, timeout_s: float) -> None:
@@ -132,6 +137,8 @@ class Lease:
             self.state, self._failure = LeaseState.FAILING, error
             if was is LeaseState.SERVING:
                 log.warning("the oracle cannot renew its bound: %s", error)
+            if self.on_lapse is not None and not self.live:
+                self.on_lapse()
         if was is LeaseState.FAILING and self.state is LeaseState.SERVING:
             log.info("the oracle renewed its bound again")
         attempted, self._attempted = self._attempted, asyncio.Event()

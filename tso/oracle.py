@@ -293,8 +293,8 @@ class Oracle(Tso):
                 )
 
     def open_gate(self, gate: Gate) -> bool:
-        """True when no commit went through since `close_gate`."""
-        return self._window.gates.open(gate)
+        """True when no commit went through since `close_gate`, neither here nor at another leader."""
+        return self._window.gates.open(gate) and self._lease.live
 
     async def _drained(self, shards: Collection[ShardName], deadline: Deadline) -> bool:
         """Whether no commit is outstanding on `shards` any more, in time to be of use."""

@@ -2,7 +2,8 @@
 
 Rules: nothing but `Hello` is read from somebody who has not proved to know the secret, in small frames and
 little time. A session that says nothing for its timeout is over: a half-open connection must not keep
-commits outstanding or the safe point down.
+commits outstanding or the safe point down. Only who has the lease has sessions: when it is over they end, so that
+coordinators look for the new leader; a standby refuses them.
 """
 
 from __future__ import annotations
@@ -36,13 +37,20 @@ class Refused(Exception):
     """The client may not have a session; the text is for its eyes."""
 
 
+class StandsBy(Refused):
+    """It may have one with the leader. Many ask, again and again, until there is one."""
+
+
 class TsoServer:
-    """Serves `oracle`, which stays its opener's to close. Made by `listen`; ended by `aclose` or `async with`."""
+    """Serves the oracle that leads here, if one does; it stays its opener's to close.
+
+    Made by `listen`; ended by `aclose` or `async with`.
+    """
 
     _server: asyncio.Server
 
-    def __init__(self, oracle: EmbeddedTso, secret: str | None, session_timeout_s: float) -> None:
-        self._oracle: Oracle = oracle
+    def __init__(self, secret: str | None, session_timeout_s: float) -> None:
+        self._oracle: EmbeddedTso | None = None
         self._secret = secret
         self._session_timeout_s = session_timeout_s
         self._sessions = itertools.count(LOCAL_SESSION + 1)
@@ -51,17 +59,30 @@ class TsoServer:
     @classmethod
     async def listen(
         cls,
-        oracle: EmbeddedTso,
+        oracle: EmbeddedTso | None,
         host: str = "127.0.0.1",
         port: int = 0,
         *,
         secret: str | None = None,
         session_timeout_s: float = SESSION_TIMEOUT_S,
     ) -> Self:
-        """Port 0: any free one, see `port`. Raises OSError."""
-        self = cls(oracle, secret, session_timeout_s)
+        """Port 0: any free one, see `port`. Without an oracle it stands by. Raises OSError."""
+        self = cls(secret, session_timeout_s)
+        if oracle is not None:
+            self.lead(oracle)
         self._server = await asyncio.start_server(self._accept, host, port)
         return self
+
+    def lead(self, oracle: EmbeddedTso) -> None:
+        self._oracle = oracle
+        oracle.on_lapse(self._end_sessions)
+
+    async def stand_by(self) -> None:
+        """End every session and let nobody have one. Ends once they are over, and so no task uses the oracle."""
+        self._oracle = None
+        self._end_sessions()
+        if self._connections:
+            await asyncio.wait(self._connections)
 
     @property
     def port(self) -> int:
@@ -71,10 +92,7 @@ class TsoServer:
     async def aclose(self) -> None:
         """End every session."""
         self._server.close()
-        for connection in self._connections:
-            connection.cancel()
-        if self._connections:
-            await asyncio.wait(self._connections)
+        await self.stand_by()
         await self._server.wait_closed()
 
     async def __aenter__(self) -> Self:
@@ -84,6 +102,10 @@ class TsoServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def _end_sessions(self) -> None:
+        for connection in self._connections:
+            connection.cancel()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -95,7 +117,12 @@ class TsoServer:
         except WireError as error:
             log.warning("the connection of %s is dropped: %s", peer, error)
         except Refused as error:
-            log.warning("the connection of %s is refused: %s", peer, error)
+            log.log(
+                logging.DEBUG if isinstance(error, StandsBy) else logging.WARNING,
+                "the connection of %s is refused: %s",
+                peer,
+                error,
+            )
             writer.close()  # once it has been told
         except (OSError, TimeoutError) as error:
             log.info("the connection of %s ended: %s", peer, error or "it was silent for too long")
@@ -109,12 +136,12 @@ class TsoServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         incoming = Incoming(reader)
         async with asyncio.timeout(HELLO_TIMEOUT_S):
-            await self._greet(incoming, writer)
+            oracle = await self._greet(incoming, writer)
         outbox = Outbox(writer)
         fault: Exception | None = None
         try:
             async with asyncio.TaskGroup() as waiting:
-                session = ServerSession(self._oracle, SessionId(next(self._sessions)), outbox, waiting)
+                session = ServerSession(oracle, SessionId(next(self._sessions)), outbox, waiting)
                 try:
                     await self._converse(incoming, session)
                 except (WireError, OSError, TimeoutError) as error:
@@ -136,8 +163,8 @@ class TsoServer:
             for request_id, request in messages:
                 await session.handle(request_id, request)
 
-    async def _greet(self, incoming: Incoming, writer: asyncio.StreamWriter) -> None:
-        """Challenge and welcome. Raises Refused, having told the client."""
+    async def _greet(self, incoming: Incoming, writer: asyncio.StreamWriter) -> Oracle:
+        """Challenge and welcome; answers the oracle that leads. Raises Refused, having told the client."""
         nonce = secrets.token_bytes(NONCE_BYTES)
         challenge = m.Challenge(VERSION, nonce, int(self._session_timeout_s * 1000))
         writer.write(encode_frame([(NO_REPLY, challenge)]))
@@ -152,13 +179,17 @@ class TsoServer:
                 raise Refused(f"the oracle speaks version {VERSION} of its protocol, not {hello.version}")
             if not proved(self._secret, Role.CLIENT, nonce, hello.nonce, hello.proof):
                 raise Refused("the secret is wrong")
+            oracle = self._oracle
+            if oracle is None or not oracle.live:
+                raise StandsBy("it stands by; another oracle leads, or will soon")
         except Refused as refused:
             writer.write(encode_frame([(NO_REPLY, m.failed(TsoUnavailable(str(refused))))]))
             await writer.drain()
             raise
         proof = prove(self._secret, Role.SERVER, nonce, hello.nonce)
-        writer.write(encode_frame([(NO_REPLY, m.Welcome(self._oracle.epoch, proof))]))
+        writer.write(encode_frame([(NO_REPLY, m.Welcome(oracle.epoch, proof))]))
         incoming.trust()
+        return oracle
 
 
 class _ConnectionEnded(Exception):

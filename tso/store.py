@@ -1,33 +1,26 @@
-"""Where the oracle persists its epoch and its bound: one row of `_txguard.tso`, in MySQL or MariaDB.
+"""Where the oracle persists its epoch, its bound and its lease: on a majority of one or more copies.
 
-Rule: every write names the epoch that makes it, and has no effect once there is a newer one. The bound only
-rises, so that a write that was held up on the way cannot lower it behind a later one; only `release`, at
-the end of a term, may bring it back down to what was served.
+Rule: what a majority has taken holds. A leader may serve below a bound only once a majority has it; whoever leads
+next has claimed a majority, so that no earlier leader gets one again, and begins above every bound that it found
+there. One server is a majority of one. Source: Gifford, "Weighted Voting for Replicated Data" (1979); the epoch is
+Paxos' ballot.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+import random
+from collections.abc import Collection, Mapping
+from typing import Any, Final, NamedTuple, Protocol
 
-import aiomysql
-import pymysql
-from pymysql.constants import CLIENT, ER
-
+from tso.copies import Claim, MySQLCopy, Read, Release, Renew, Reply, Request, Row
 from tso.errors import BoundStoreError, Deposed
 from tso.types import Timestamp
 
-_CREATE = (
-    "CREATE DATABASE IF NOT EXISTS _txguard",
-    "CREATE TABLE IF NOT EXISTS _txguard.tso ("
-    "id TINYINT UNSIGNED NOT NULL PRIMARY KEY, epoch BIGINT UNSIGNED NOT NULL, "
-    "`bound` BIGINT UNSIGNED NOT NULL"
-    ") ENGINE=InnoDB",
-    "INSERT IGNORE INTO _txguard.tso VALUES (1, 0, 0)",
-)
-_READ = "SELECT epoch, `bound` FROM _txguard.tso WHERE id = 1"
-_ABSENT = frozenset((ER.BAD_DB_ERROR, ER.NO_SUCH_TABLE))
+STRAGGLER_S: Final = 0.1
+"""How much later than a majority a copy may answer and still be heard."""
+CLAIM_TRIES: Final = 20
+CLAIM_PAUSE_S: Final = 0.02
 
 
 class Term(NamedTuple):
@@ -40,11 +33,11 @@ class Term(NamedTuple):
 class BoundStore(Protocol):
     """Every method raises BoundStoreError when the store fails; what it was asked may still happen then."""
 
-    async def begin_term(self) -> Term:
-        """Increment the epoch durably: from now on no earlier leader can raise the bound."""
+    async def begin_term(self, lease_ms: int) -> Term:
+        """Take the lead at once, whoever has it: from now on no earlier leader can raise the bound."""
         ...
 
-    async def raise_bound(self, epoch: int, bound: Timestamp) -> None:
+    async def raise_bound(self, epoch: int, bound: Timestamp, lease_ms: int) -> None:
         """Persist a bound, durably. Raises Deposed when `epoch` is not the newest."""
         ...
 
@@ -55,107 +48,166 @@ class BoundStore(Protocol):
     async def aclose(self) -> None: ...
 
 
-class MySQLBoundStore:
-    """The row in a MySQL or MariaDB server. `connect_args` are those of `aiomysql.connect`.
+class Candidacy(NamedTuple):
+    """Which rows a candidate may replace, by the number of the copy, and what it makes of them."""
 
-    The server must be durable (innodb_flush_log_at_trx_commit=1, which `txguard doctor` checks).
+    rows: Mapping[int, Row]
+    epoch: int
+    bound: Timestamp
+    needed: int
+    """How many copies must agree."""
+
+
+def make_candidacy(
+    rows: Mapping[int, Row], replaceable: Mapping[int, Row], copies: int, newest_epoch: int = 0
+) -> Candidacy:
+    """`rows` are all that could be read; `newest_epoch` is one that was seen earlier.
+
+    A copy that was never claimed knows nothing of leaders there may have been without it (it was added, or its
+    server was made anew): beside one, no majority is to be trusted, only all copies together.
     """
+    blank = any(row.epoch == 0 for row in rows.values())
+    newest_epoch = max(newest_epoch, *(row.epoch for row in rows.values()))
+    bound = max(row.bound for row in rows.values())
+    return Candidacy(replaceable, newest_epoch + 1, bound, copies if blank else majority(copies))
 
-    def __init__(self, connect_args: Mapping[str, Any], *, timeout_s: float = 1.0) -> None:
-        self._connect_args = dict(connect_args)
-        self._timeout_s = timeout_s
-        self._connection: Any = None
-        self._lock = asyncio.Lock()
 
-    def __repr__(self) -> str:
-        return f"MySQLBoundStore({self._place})"
+def majority(copies: int) -> int:
+    return copies // 2 + 1
 
-    async def begin_term(self) -> Term:
-        async with self._lock:
-            await self._create_if_absent()
-            # A crash after COMMIT and before its answer leaves an epoch that nobody used: harmless.
-            await self._execute("START TRANSACTION")
-            [(epoch, bound)] = await self._execute(_READ + " FOR UPDATE")
-            await self._execute("UPDATE _txguard.tso SET epoch = %s WHERE id = 1", epoch + 1)
-            await self._execute("COMMIT")
-            return Term(epoch + 1, Timestamp(bound))
 
-    async def raise_bound(self, epoch: int, bound: Timestamp) -> None:
-        await self._update("GREATEST(`bound`, %s)", epoch, bound)
+Answers = Mapping[int, Reply | BoundStoreError]
 
-    async def release(self, epoch: int, bound: Timestamp) -> None:
-        await self._update("%s", epoch, bound)
 
-    async def aclose(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await connection.ensure_closed()
-        except (pymysql.MySQLError, OSError, TimeoutError):
-            connection.close()
+class Copies(Protocol):
+    """All copies, numbered from 0."""
+
+    def __len__(self) -> int: ...
+
+    async def ask(self, requests: Mapping[int, Request]) -> Answers:
+        """Ask these copies, at once; each answers or fails."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class MajorityStore:
+    """`name` tells people who it is that leads."""
+
+    def __init__(self, copies: Copies, name: str) -> None:
+        self._copies = copies
+        self._name = name
 
     @property
-    def _place(self) -> str:
-        arguments = self._connect_args
-        server = arguments.get("unix_socket") or (
-            f"{arguments.get('host', 'localhost')}:{arguments.get('port', 3306)}"
+    def copies(self) -> int:
+        return len(self._copies)
+
+    async def read(self) -> Mapping[int, Row]:
+        """The rows of the copies that answer, a majority at least."""
+        answers = await self._ask(Read())
+        rows = {number: row for number, row in answers.items() if isinstance(row, Row)}
+        self._require_majority(rows, answers)
+        return rows
+
+    async def claim(self, candidacy: Candidacy, lease_ms: int) -> Term | None:
+        """Begin the term; None when somebody else was faster, or too few copies answered.
+
+        A crash in the middle leaves copies claimed by nobody who serves: the next candidate waits a lease for them.
+        """
+        row = Row(candidacy.epoch, candidacy.bound, lease_ms, self._name)
+        requests = {number: Claim(seen, row) for number, seen in candidacy.rows.items()}
+        answers = await self._copies.ask(requests)
+        granted = [number for number, reply in answers.items() if reply is None]
+        return Term(candidacy.epoch, candidacy.bound) if len(granted) >= candidacy.needed else None
+
+    async def begin_term(self, lease_ms: int) -> Term:
+        for _ in range(CLAIM_TRIES):
+            rows = await self.read()
+            candidacy = make_candidacy(rows, rows, len(self._copies))
+            if term := await self.claim(candidacy, lease_ms):
+                return term
+            await asyncio.sleep(random.uniform(0, CLAIM_PAUSE_S))
+        raise BoundStoreError(
+            f"{len(rows)} of {len(self._copies)} copies of the oracle's bound answer, but {candidacy.needed} did not "
+            "agree: other oracles start at the same time, or a copy that is new is to be used while another is down"
         )
-        return f"{server}/_txguard.tso"
 
-    async def _update(self, expression: str, epoch: int, bound: Timestamp) -> None:
-        async with self._lock:
-            statement = f"UPDATE _txguard.tso SET `bound` = {expression} WHERE id = 1 AND epoch = %s"
-            if await self._execute(statement, bound, epoch, counting=True):
+    async def raise_bound(self, epoch: int, bound: Timestamp, lease_ms: int) -> None:
+        answers = await self._ask(Renew(Row(epoch, bound, lease_ms, self._name)))
+        taken = [number for number, reply in answers.items() if reply is None]
+        newer = [reply for reply in answers.values() if isinstance(reply, Row)]
+        if len(newer) > len(self._copies) - majority(len(self._copies)):
+            newest = max(newer)
+            raise Deposed(f"epoch {epoch} was deposed by epoch {newest.epoch}: {newest.leader} leads")
+        self._require_majority(taken, answers)
+
+    async def release(self, epoch: int, bound: Timestamp) -> None:
+        answers = await self._ask(Release(epoch, bound))
+        self._require_majority([number for number, reply in answers.items() if reply is None], answers)
+
+    async def aclose(self) -> None:
+        await self._copies.aclose()
+
+    async def _ask(self, request: Request) -> Answers:
+        return await self._copies.ask(dict.fromkeys(range(len(self._copies)), request))
+
+    def _require_majority(self, agreeing: Collection[int], answers: Answers) -> None:
+        if len(agreeing) < majority(len(self._copies)):
+            failures = [str(answer) for answer in answers.values() if isinstance(answer, BoundStoreError)]
+            failures += [
+                f"a newer epoch, {answer.epoch}" for answer in answers.values() if isinstance(answer, Row)
+            ]
+            raise BoundStoreError("; ".join(failures))
+
+
+class MySQLCopies:
+    def __init__(self, copies: Collection[MySQLCopy]) -> None:
+        self._copies = tuple(copies)
+
+    def __len__(self) -> int:
+        return len(self._copies)
+
+    async def ask(self, requests: Mapping[int, Request]) -> Answers:
+        """A copy that is much slower than a majority counts as one that failed, lest it hold up everything."""
+        answers: dict[int, Reply | BoundStoreError] = {
+            number: BoundStoreError(f"{self._copies[number].place} is slower than the others")
+            for number in requests
+        }
+        enough = asyncio.Event()
+
+        async def ask_one(number: int, request: Request) -> None:
+            try:
+                answers[number] = await self._copies[number].perform(request)
+            except BoundStoreError as error:
+                answers[number] = error
                 return
-            found = await self._execute(_READ)
-        if not found:
-            raise BoundStoreError(f"{self._place} has lost its row; restart the oracle")
-        raise Deposed(
-            f"epoch {epoch} was deposed by epoch {found[0][0]}: another oracle runs on {self._place}; "
-            "stop one of them"
-        )
+            answered.add(number)
+            if len(answered) >= majority(len(self._copies)):
+                enough.set()
 
-    async def _create_if_absent(self) -> None:
-        try:
-            if await self._execute(_READ):
-                return
-        except BoundStoreError as error:
-            if not (isinstance(error.__cause__, pymysql.MySQLError) and error.__cause__.args[0] in _ABSENT):
-                raise
-        for statement in _CREATE:
-            await self._execute(statement)
+        answered: set[int] = set()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(ask_one(number, request)) for number, request in requests.items()]
+            stopping = group.create_task(_stop_late(enough, tasks))
+            await asyncio.wait(tasks)
+            stopping.cancel()
+        return answers
 
-    async def _execute(self, statement: str, *parameters: int, counting: bool = False) -> Any:
-        """Rows, or with `counting` the number of rows matched. A connection that failed is not used again."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                connection = await self._connected()
-                async with connection.cursor() as cursor:
-                    matched = await cursor.execute(statement, parameters or None)
-                    return matched if counting else await cursor.fetchall()
-        except BaseException as error:
-            self._drop()
-            if isinstance(error, TimeoutError):
-                raise BoundStoreError(f"no answer from {self._place} within {self._timeout_s:g} s") from error
-            if isinstance(error, (pymysql.MySQLError, OSError, asyncio.IncompleteReadError)):
-                raise BoundStoreError(f"{self._place}: {error}") from error
-            raise
+    async def aclose(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for copy in self._copies:
+                group.create_task(copy.aclose())
 
-    def _drop(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
-    async def _connected(self) -> Any:
-        if self._connection is None or self._connection.closed:
-            self._connection = await aiomysql.connect(
-                **{
-                    **self._connect_args,
-                    "autocommit": True,
-                    "client_flag": self._connect_args.get("client_flag", 0) | CLIENT.FOUND_ROWS,
-                    "init_command": "SET SESSION sql_notes = 0",
-                }
-            )
-        return self._connection
+async def _stop_late(enough: asyncio.Event, tasks: Collection[asyncio.Task[None]]) -> None:
+    await enough.wait()
+    await asyncio.sleep(STRAGGLER_S)
+    for task in tasks:
+        task.cancel()
+
+
+class MySQLBoundStore(MajorityStore):
+    """On these servers, each given as the arguments of `aiomysql.connect`."""
+
+    def __init__(self, *servers: Mapping[str, Any], name: str = "an oracle", timeout_s: float = 1.0) -> None:
+        super().__init__(MySQLCopies([MySQLCopy(server, timeout_s) for server in servers]), name)

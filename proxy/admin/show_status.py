@@ -33,6 +33,7 @@ async def show_status(sources: Sources) -> LocalResult:
         ("undetermined", commits.undetermined),
         ("shards", len(sources.services.pools)),
         ("catalog_version", sources.services.catalog_store.current.version),
+        ("tso_leader", engine.tso.leader),
     ]
     try:
         rows += _oracle(await engine.tso.statistics())

@@ -60,7 +60,7 @@ async def timestamps_per_second(world: World, seconds: float) -> tuple[float, fl
         embedded = await _begin_and_end(tso, seconds, callers=1)
         async with (
             await TsoServer.listen(tso, HOST) as service,
-            await RemoteTso.connect(HOST, service.port) as remote,
+            await RemoteTso.connect((HOST, service.port)) as remote,
         ):
             return embedded, await _begin_and_end(remote, seconds, SERVICE_CALLERS)
 

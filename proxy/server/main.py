@@ -2,9 +2,9 @@
 
     oracle ─► pools ─► engine (fences the shards) ─► catalog ─► DDL recovery ─► listener, janitor, cleaner, watchers
 
-A shard that is down does not keep the others from being served; the shard that keeps the oracle's bound is waited for,
-and so are all of them at the very first start, when the slots are laid out. Ends when cancelled: no new clients,
-statements end, idle clients are told, sessions roll back.
+A shard that is down does not keep the others from being served; a majority of the shards that keep the oracle's bound
+is waited for, and so are all of them at the very first start, when the slots are laid out. Ends when cancelled: no new
+clients, statements end, idle clients are told, sessions roll back.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from proxy.auth.rsa import KeyPair
 from proxy.backend.connect import ShardAddress, make_tls_context
 from proxy.backend.pool import BackendPool
 from proxy.backend.profile import SessionProfile, intern_profile
-from proxy.config import Config, ShardConfig, split_address
+from proxy.config import Config, ShardConfig
 from proxy.ddl.ddl import Ddl
 from proxy.ddl.hints import Hint
 from proxy.ddl.workshop import Workshop
@@ -38,19 +38,16 @@ from proxy.server.care import care_for_pools, load_defaults, watch_shards
 from proxy.server.connection_phase import Identity
 from proxy.server.handler import Client, Login
 from proxy.server.listener import Listener, ListenerSettings, make_server_tls
+from proxy.server.oracles import open_oracle
 from proxy.session.deadlocks import DeadlockWatch
 from proxy.session.process import Limits, Process
 from proxy.session.profiles import ServerDefaults
 from proxy.session.registry import SessionRegistry
 from proxy.session.session import Session
-from proxy.shard_dsn import connect_arguments
 from proxy.sql.planner import Planner
 from proxy.sql.version_comments import read_version
 from tso.api import Tso
-from tso.client import RemoteTso
-from tso.embedded import EmbeddedTso
 from tso.errors import TsoUnavailable
-from tso.store import MySQLBoundStore
 from tso.types import ShardName
 from txguard.engine.engine import Engine
 from txguard.engine.settings import EngineSettings
@@ -69,7 +66,8 @@ Ready = Callable[[Sequence[str]], None]
 async def serve(config: Config, ready: Ready | None = None) -> None:
     """Serve until cancelled. Raises OSError when an address cannot be bound, ConfigError for a wrong set of shards.
 
-    Deposed, in a group: another oracle has taken over from the embedded one, so that nothing can be served any more.
+    ConfigError also for an unknown provider of the oracle. Deposed, in a group: another oracle has taken over from the
+    embedded one, so that nothing can be served any more.
     """
     defaults = ServerDefaults(variables=session_variables(config))
     async with _oracle(config) as tso, _pools(config) as (pools, control):
@@ -98,23 +96,18 @@ async def serve(config: Config, ready: Ready | None = None) -> None:
 @contextlib.asynccontextmanager
 async def _oracle(config: Config) -> AsyncIterator[Tso]:
     tso = await _wait_for_oracle(config)
-    log.info("oracle_ready", epoch=tso.epoch, embedded=config.tso.embedded)
+    log.info("oracle_ready", epoch=tso.epoch, provider=config.tso.provider_name, leader=tso.leader)
     try:
         yield tso
     finally:
         await tso.aclose()
 
 
-async def _wait_for_oracle(config: Config) -> EmbeddedTso | RemoteTso:
-    """The oracle cannot serve without the shard that keeps its bound, so it is waited for."""
+async def _wait_for_oracle(config: Config) -> Tso:
+    """Nothing can be served without it, so it is waited for."""
     while True:
         try:
-            if config.tso.embedded:
-                store = MySQLBoundStore(connect_arguments(config.shard(config.store_shard)))
-                return await EmbeddedTso.open(store)
-            assert config.tso.address is not None
-            host, port = split_address(config.tso.address)
-            return await RemoteTso.connect(host, port, secret=config.tso.secret)
+            return await open_oracle(config)
         except TsoUnavailable as error:
             log.warning("oracle_unavailable", reason=str(error), retry_s=RETRY_S)
             await asyncio.sleep(RETRY_S)
@@ -249,9 +242,8 @@ async def _run(listener: Listener, process: Process, ready: Ready | None) -> Non
             group.create_task(care_for_pools((services.pools, services.control)), name="pools"),
             group.create_task(watch_shards(services.pools), name="shards"),
             group.create_task(DeadlockWatch(services, process.registry).run(), name="deadlocks"),
+            group.create_task(services.engine.tso.until_deposed(), name="deposed"),
         ]
-        if isinstance(tso := services.engine.tso, EmbeddedTso):
-            care.append(group.create_task(tso.until_deposed(), name="deposed"))
         serving = group.create_task(listener.run(), name="listener")
         announcing = group.create_task(_announce(listener, ready), name="announce")
         try:

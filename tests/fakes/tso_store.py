@@ -24,12 +24,12 @@ class MemoryBoundStore:
         self.answering.set()
         self.writes = 0
 
-    async def begin_term(self) -> Term:
+    async def begin_term(self, lease_ms: int) -> Term:
         await self._reach()
         self.epoch += 1
         return Term(self.epoch, self.bound)
 
-    async def raise_bound(self, epoch: int, bound: Timestamp) -> None:
+    async def raise_bound(self, epoch: int, bound: Timestamp, lease_ms: int) -> None:
         await self._reach(epoch)
         self.bound = max(self.bound, bound)
 

@@ -59,7 +59,7 @@ async def oracle(store: MemoryBoundStore, port: int) -> AsyncIterator[EmbeddedTs
 @asynccontextmanager
 async def proxy(servers: Sequence[Server], port: int, *, worker: bool = True) -> AsyncIterator[Ledger]:
     addresses = [Address("127.0.0.1", server.port) for server in servers]
-    async with await RemoteTso.connect("127.0.0.1", port, answer_timeout_s=1.0) as tso:
+    async with await RemoteTso.connect(("127.0.0.1", port), answer_timeout_s=1.0) as tso:
         ledger = Ledger(addresses, "engine_remote", cast(EmbeddedTso, tso), SETTINGS)
         workers = asyncio.get_running_loop().create_task(ledger.engine.run()) if worker else None
         try:

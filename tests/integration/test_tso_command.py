@@ -1,19 +1,19 @@
-"""`txguard tso` as a process: serves, refuses a wrong secret, ends on SIGTERM, and steps above its last term."""
+"""`txguard tso` as a process: serves, stands by, ends on SIGTERM, and steps above its last term."""
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import pytest
 
 from proxy.playground.processes import free_port
 from proxy.playground.servers import Server
+from tests.conftest import StartServers
+from tests.integration.oracle_processes import OracleProcess, all_killed
 
-ROOT = Path(__file__).parents[2]
 CONFIG = """\
 [[users]]
 name = "root"
@@ -24,64 +24,98 @@ port = {shard_port}
 user = "root"
 [tso]
 embedded = false
-address = "127.0.0.1:{port}"
+addresses = ["127.0.0.1:{port}", "127.0.0.1:{other_port}"]
 secret = "between us"
 [log]
 format = "json"
 """
 
 
-def start(folder: Path, config: str) -> tuple[subprocess.Popen[bytes], Path]:
-    path, log = folder / "txguard.toml", folder / f"{time.monotonic_ns()}.log"
-    path.write_text(config)
-    command = [sys.executable, "-c", "from proxy.cli import main; main()", "tso", "--config", str(path)]
-    with log.open("wb") as sink:
-        process = subprocess.Popen(command, stderr=sink, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    return process, log
+class Command:
+    """Starts `txguard tso` with one configuration, as often as wanted."""
+
+    def __init__(self, folder: Path, shard_port: int) -> None:
+        self._path = folder / "txguard.toml"
+        self.ports = free_port(), free_port()
+        self._path.write_text(
+            CONFIG.format(shard_port=shard_port, port=self.ports[0], other_port=self.ports[1])
+        )
+        self.started: list[OracleProcess] = []
+
+    def start(self, *options: str) -> OracleProcess:
+        log = self._path.with_name(f"{len(self.started)}.log")
+        self.started.append(OracleProcess(self._path, log, *options))
+        return self.started[-1]
 
 
-def wait_ready(process: subprocess.Popen[bytes], log: Path) -> str:
-    deadline = time.monotonic() + 30
-    while "tso_ready" not in (text := log.read_text()):
-        assert process.poll() is None, text
-        assert time.monotonic() < deadline, text
-        time.sleep(0.05)
-    return text
+@pytest.fixture
+def tso(shard_servers: Sequence[Server], tmp_path: Path) -> Iterator[Command]:
+    command = Command(tmp_path, shard_servers[0].port)
+    with all_killed(command.started):
+        yield command
 
 
-def test_a_service_starts_ends_and_starts_above_its_last_term(
-    shard_servers: Sequence[Server], tmp_path: Path
-) -> None:
-    config = CONFIG.format(shard_port=shard_servers[0].port, port=free_port())
+def test_a_service_starts_ends_and_starts_above_its_last_term(tso: Command) -> None:
     epochs = []
     for _ in range(2):
-        process, log = start(tmp_path, config)
-        text = wait_ready(process, log)
-        epochs.append(int(text.split('"epoch": ')[1].split(",")[0].rstrip("}")))
-        assert "between us" not in text
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        oracle = tso.start()
+        ready = oracle.wait_for("tso_ready")
+        assert ready["address"] == f"127.0.0.1:{tso.ports[0]}"
+        epochs.append(ready["epoch"])
+        assert oracle.end() == 0
+        assert "between us" not in oracle.text
     assert epochs[1] == epochs[0] + 1
 
 
-def test_a_service_that_was_deposed_ends_with_status_1(
-    shard_servers: Sequence[Server], tmp_path: Path
+def test_the_second_stands_by_and_takes_over_at_once_from_one_that_ends(tso: Command) -> None:
+    leader = tso.start()
+    epoch = leader.wait_for("tso_ready")["epoch"]
+    standby = tso.start()
+    standing_by = standby.wait_for("tso_stands_by")
+    assert standing_by["address"] == f"127.0.0.1:{tso.ports[1]}", "the first that is free"
+    assert (standing_by["leader"], standing_by["epoch"]) == (f"127.0.0.1:{tso.ports[0]}", epoch)
+    assert leader.end() == 0
+    ended = time.monotonic()
+    assert standby.wait_for("tso_ready")["epoch"] == epoch + 1
+    assert time.monotonic() - ended < 1.0, "a released lease is not waited for"
+
+
+def test_one_that_wakes_up_late_stands_by(tso: Command) -> None:
+    late = tso.start()
+    epoch = late.wait_for("tso_ready")["epoch"]
+    standby = tso.start()
+    standby.wait_for("tso_stands_by")
+    late.signal(signal.SIGSTOP)
+    assert standby.wait_for("tso_ready")["epoch"] == epoch + 1
+    late.signal(signal.SIGCONT)
+    deposed = late.wait_for("tso_deposed")
+    assert deposed["reason"].startswith(f"epoch {epoch} was deposed by epoch {epoch + 1}: 127.0.0.1:")
+    late.wait_for("tso_stands_by")
+    assert "Traceback" not in late.text
+    assert standby.end() == 0
+    assert late.wait_for("tso_ready", count=2)["epoch"] == epoch + 2
+
+
+def test_a_third_finds_no_address(tso: Command) -> None:
+    tso.start().wait_for("tso_ready")
+    tso.start().wait_for("tso_stands_by")
+    third = tso.start()
+    assert third.process.wait(20) == 1
+    assert "cannot serve on 127.0.0.1:" in third.text
+    chosen = tso.start("--address", f"127.0.0.1:{free_port()}")
+    chosen.wait_for("tso_stands_by")
+    wrong = tso.start("--address", "nowhere")
+    assert wrong.process.wait(20) == 2
+
+
+async def test_without_its_store_it_waits_and_says_what_is_missing(
+    fresh_shard_servers: StartServers, tmp_path: Path
 ) -> None:
-    shard_port = shard_servers[0].port
-    deposed, log = start(tmp_path, CONFIG.format(shard_port=shard_port, port=free_port()))
-    wait_ready(deposed, log)
-    other, other_log = start(tmp_path, CONFIG.format(shard_port=shard_port, port=free_port()))
-    assert deposed.wait(20) == 1
-    text = log.read_text()
-    assert "the oracle stops serving" in text
-    assert "txguard: the oracle ends: epoch" in text
-    assert "Traceback" not in text
-    wait_ready(other, other_log)
-    other.send_signal(signal.SIGTERM)
-    assert other.wait(20) == 0
-
-
-def test_without_its_store_it_says_which_shard_is_missing(tmp_path: Path) -> None:
-    process, log = start(tmp_path, CONFIG.format(shard_port=free_port(), port=free_port()))
-    assert process.wait(20) == 1
-    assert "shard s1 cannot keep the oracle's bound" in log.read_text()
+    [server] = await fresh_shard_servers(count=1)
+    await server.kill9()
+    command = Command(tmp_path, server.port)
+    with all_killed(command.started):
+        oracle = command.start()
+        assert f"127.0.0.1:{server.port}" in oracle.wait_for("tso_store_unavailable")["reason"]
+        await server.restart()
+        oracle.wait_for("tso_ready")

@@ -49,7 +49,7 @@ async def tso(server: TsoServer) -> AsyncIterator[RemoteTso]:
 
 
 async def connect(port: int, answer_timeout_s: float = 2.0) -> RemoteTso:
-    return await RemoteTso.connect("127.0.0.1", port, secret=SECRET, answer_timeout_s=answer_timeout_s)
+    return await RemoteTso.connect(("127.0.0.1", port), secret=SECRET, answer_timeout_s=answer_timeout_s)
 
 
 async def committing(tso: RemoteTso, *participants: ShardName) -> tuple[Timestamp, Timestamp]:
@@ -382,7 +382,7 @@ class TestSecret:
     @pytest.mark.parametrize("secret", [None, "", "the test's Secret"])
     async def test_a_wrong_one(self, server: TsoServer, oracle: EmbeddedTso, secret: str | None) -> None:
         with pytest.raises(TsoError, match="secret"):
-            await RemoteTso.connect("127.0.0.1", server.port, secret=secret)
+            await RemoteTso.connect(("127.0.0.1", server.port), secret=secret)
 
     async def test_a_server_that_does_not_know_it(self, oracle: EmbeddedTso) -> None:
         async with await TsoServer.listen(oracle) as open_to_all:

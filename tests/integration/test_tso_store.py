@@ -10,10 +10,13 @@ import aiomysql
 import pytest
 
 from tests.conftest import AnyServer, StartServers
+from tso.copies import MySQLCopy
 from tso.embedded import EmbeddedTso
 from tso.errors import BoundStoreError, Deposed, TsoUnavailable
-from tso.store import MySQLBoundStore
+from tso.store import MySQLBoundStore, MySQLCopies
 from tso.types import Timestamp
+
+LEASE_MS = 200
 
 
 def arguments(server: AnyServer) -> dict[str, Any]:
@@ -51,37 +54,44 @@ async def store(server: AnyServer) -> AsyncIterator[MySQLBoundStore]:
     await store.aclose()
 
 
+def only_copy(store: MySQLBoundStore) -> MySQLCopy:
+    copies = store._copies
+    assert isinstance(copies, MySQLCopies)
+    [copy] = copies._copies
+    return copy
+
+
 async def row(server: AnyServer) -> tuple[int, int]:
     [found] = await query(server, "SELECT epoch, `bound` FROM _txguard.tso")
     return tuple(found)  # type: ignore[return-value]
 
 
 async def test_makes_its_row_when_it_is_missing(store: MySQLBoundStore, server: AnyServer) -> None:
-    assert await store.begin_term() == (1, 0)
-    await store.raise_bound(1, Timestamp(100))
+    assert await store.begin_term(LEASE_MS) == (1, 0)
+    await store.raise_bound(1, Timestamp(100), LEASE_MS)
     assert await row(server) == (1, 100)
-    assert await store.begin_term() == (2, 100)
+    assert await store.begin_term(LEASE_MS) == (2, 100)
 
 
 async def test_the_bound_takes_all_64_bits_and_never_falls(store: MySQLBoundStore, server: AnyServer) -> None:
-    await store.begin_term()
+    await store.begin_term(LEASE_MS)
     highest = Timestamp((1 << 64) - 1)
-    await store.raise_bound(1, highest)
-    await store.raise_bound(1, Timestamp(100))  # one that was held up on the way
+    await store.raise_bound(1, highest, LEASE_MS)
+    await store.raise_bound(1, Timestamp(100), LEASE_MS)  # one that was held up on the way
     assert await row(server) == (1, highest)
-    await store.raise_bound(1, highest)  # unchanged is no failure
+    await store.raise_bound(1, highest, LEASE_MS)  # unchanged is no failure
     await store.release(1, Timestamp(100))
-    assert await store.begin_term() == (2, 100)
+    assert await store.begin_term(LEASE_MS) == (2, 100)
 
 
 async def test_an_older_epoch_is_deposed(store: MySQLBoundStore, server: AnyServer) -> None:
-    await store.begin_term()
-    await store.raise_bound(1, Timestamp(100))
+    await store.begin_term(LEASE_MS)
+    await store.raise_bound(1, Timestamp(100), LEASE_MS)
     other = MySQLBoundStore(arguments(server))
-    await other.begin_term()
+    await other.begin_term(LEASE_MS)
     with pytest.raises(Deposed, match="epoch 1 was deposed by epoch 2"):
-        await store.raise_bound(1, Timestamp(200))
-    with pytest.raises(Deposed):
+        await store.raise_bound(1, Timestamp(200), LEASE_MS)
+    with pytest.raises(BoundStoreError, match="a newer epoch, 2"):
         await store.release(1, Timestamp(1))
     assert await row(server) == (2, 100)
     await other.aclose()
@@ -90,49 +100,49 @@ async def test_an_older_epoch_is_deposed(store: MySQLBoundStore, server: AnyServ
 async def test_terms_that_begin_at_once_have_different_epochs(
     store: MySQLBoundStore, server: AnyServer
 ) -> None:
-    await store.begin_term()
+    await store.begin_term(LEASE_MS)
     others = [MySQLBoundStore(arguments(server), timeout_s=10) for _ in range(5)]
-    terms = await asyncio.gather(*[other.begin_term() for other in others])
+    terms = await asyncio.gather(*[other.begin_term(LEASE_MS) for other in others])
     assert sorted(term.epoch for term in terms) == [2, 3, 4, 5, 6]
     for other in others:
         await other.aclose()
 
 
 async def test_a_row_that_was_removed(store: MySQLBoundStore, server: AnyServer) -> None:
-    await store.begin_term()
+    await store.begin_term(LEASE_MS)
     await query(server, "DELETE FROM _txguard.tso")
-    with pytest.raises(BoundStoreError, match="lost its row"):
-        await store.raise_bound(1, Timestamp(1))
+    with pytest.raises(BoundStoreError, match="lost the row"):
+        await store.raise_bound(1, Timestamp(1), LEASE_MS)
 
 
 async def test_a_wrong_password_says_so(server: AnyServer) -> None:
     store = MySQLBoundStore({**arguments(server), "user": "nobody", "password": "wrong"})
     with pytest.raises(BoundStoreError, match="nobody"):
-        await store.begin_term()
+        await store.begin_term(LEASE_MS)
 
 
 async def test_a_killed_connection_is_made_again(store: MySQLBoundStore, server: AnyServer) -> None:
-    await store.begin_term()
-    [[connection_id]] = await store._execute("SELECT CONNECTION_ID()")
+    await store.begin_term(LEASE_MS)
+    [[connection_id]] = await only_copy(store)._execute("SELECT CONNECTION_ID()")
     await query(server, f"KILL {connection_id}")
     with pytest.raises(BoundStoreError):
-        await store.raise_bound(1, Timestamp(5))
-    await store.raise_bound(1, Timestamp(6))
+        await store.raise_bound(1, Timestamp(5), LEASE_MS)
+    await store.raise_bound(1, Timestamp(6), LEASE_MS)
     assert await row(server) == (1, 6)
 
 
 async def test_a_row_that_is_locked_is_a_store_that_does_not_answer(
     store: MySQLBoundStore, server: AnyServer
 ) -> None:
-    await store.begin_term()
+    await store.begin_term(LEASE_MS)
     connection = await aiomysql.connect(**arguments(server))
     async with connection.cursor() as cursor:
         await cursor.execute("SELECT * FROM _txguard.tso FOR UPDATE")
         impatient = MySQLBoundStore(arguments(server), timeout_s=0.2)
         with pytest.raises(BoundStoreError, match=r"0\.2 s"):
-            await impatient.raise_bound(1, Timestamp(5))
+            await impatient.raise_bound(1, Timestamp(5), LEASE_MS)
     connection.close()
-    await store.raise_bound(1, Timestamp(6))
+    await store.raise_bound(1, Timestamp(6), LEASE_MS)
 
 
 async def test_two_oracles_on_one_row(server: AnyServer) -> None:

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import Config, ShardConfig, TsoConfig, UserConfig, load, loads, split_address, to_toml
+from proxy.config import (
+    Config,
+    ServerConfig,
+    ShardConfig,
+    TsoConfig,
+    UserConfig,
+    load,
+    loads,
+    split_address,
+    to_toml,
+)
 from proxy.errors import ConfigError
 
 SOURCE = Path("/etc/txguard/txguard.toml")
@@ -41,7 +51,7 @@ def test_a_minimal_file_and_its_defaults() -> None:
     config = loads(GOOD, source=SOURCE)
     assert (config.proxy.host, config.proxy.port) == ("127.0.0.1", 4001)
     assert [shard.name for shard in config.shards] == ["s1", "s2"]
-    assert config.store_shard == "s1"
+    assert [server.port for server in config.oracle_stores] == [3307], "one of two: both would be needed"
     assert config.tso.embedded
     engine = config.engine
     assert (engine.before_prewrite_timeout_ms, engine.before_prewrite_tries) == (1500, 3)
@@ -88,13 +98,42 @@ def test_two_shards_of_one_name_or_address() -> None:
 
 
 def test_an_unknown_store_shard_is_refused() -> None:
-    assert "no such shard, there are s1, s2" in problem(GOOD + '\n[tso]\nstore_shard = "s9"\n')
+    assert "no such shard, there are s1, s2" in problem(GOOD + '\n[tso]\nstore_shards = ["s9"]\n')
 
 
 def test_a_remote_oracle_needs_address_and_secret() -> None:
     assert "line 18" in problem(GOOD + "\n[tso]\nembedded = false\n")
     with pytest.raises(ValueError, match="secret"):
         TsoConfig(embedded=False, address="127.0.0.1:4100")
+
+
+@pytest.mark.parametrize(("shards", "kept_on"), [(1, 1), (2, 1), (3, 3), (4, 3), (5, 5), (9, 5)])
+def test_an_odd_number_of_shards_keeps_the_oracles_lease(shards: int, kept_on: int) -> None:
+    config = Config(
+        users=(UserConfig(name="root", password=""),),
+        shards=tuple(ShardConfig(name=f"s{n}", port=3300 + n, user="root") for n in range(shards)),
+    )
+    assert config.oracle_stores == config.shards[:kept_on]
+
+
+def test_where_the_oracles_lease_is_kept() -> None:
+    chosen = loads(GOOD + '\n[tso]\nstore_shards = ["s2"]\n', source=SOURCE)
+    assert chosen.oracle_stores == (chosen.shard("s2"),)
+    apart = loads(GOOD + '\n[tso.store]\nsocket = "o.sock"\nuser = "o"\n', source=SOURCE)
+    assert [str(server.socket) for server in apart.oracle_stores] == ["/etc/txguard/o.sock"]
+    assert "exclude each other" in problem(GOOD + '\n[tso]\nstore_shards = ["s1"]\n[tso.store]\nuser = "o"\n')
+    assert "did you mean 'port'?" in problem(GOOD + '\n[tso.store]\nuser = "o"\nprot = 1\n')
+
+
+def test_the_addresses_of_standbys() -> None:
+    def listed(settings: str) -> tuple[str, ...]:
+        return loads(f'{GOOD}\n[tso]\nsecret = "x"\n{settings}\n', source=SOURCE).tso.listed_addresses
+
+    assert listed('address = "a:1"') == ("a:1",)
+    assert listed('embedded = false\naddresses = ["a:1", "b:1"]') == ("a:1", "b:1")
+    for wrong in ('address = "a:1"\naddresses = ["b:1"]', 'addresses = ["a:1", "a:1"]', 'addresses = ["a"]'):
+        with pytest.raises(ConfigError):
+            listed(wrong)
 
 
 def test_passwords_by_reference(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -148,7 +187,10 @@ def test_written_and_read_again_it_is_the_same() -> None:
             ShardConfig(name="s1", port=3307, user="root", password=""),
             ShardConfig(name="s2", port=3308, user="root"),
         ),
-        tso=TsoConfig(store_shard="s2"),
+        tso=TsoConfig(
+            addresses=("127.0.0.1:4100", "127.0.0.1:4101"),
+            store=ServerConfig(port=3309, user="o", password="x y"),
+        ),
     )
     assert loads(to_toml(config), source=SOURCE) == config
 

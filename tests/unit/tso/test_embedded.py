@@ -320,15 +320,45 @@ class TestLease:
         with pytest.raises(TsoUnavailable, match="closed"):
             await old.begin()
 
-    async def test_waits_for_an_old_leader_that_did_not_release(self, store: MemoryBoundStore) -> None:
-        old = await EmbeddedTso.open(store, window_ms=200)
-        await old._renewing.aclose()
-        began = asyncio.get_running_loop().time()
-        async with await EmbeddedTso.open(store, window_ms=200, wait_for_old_leader=True):
-            assert asyncio.get_running_loop().time() - began > 0.15
-            assert old.validate_read_nowait(A, old._window.read_token(A)) is None, (
-                "no longer sure of anything"
-            )
+    async def test_a_term_that_was_won_is_not_begun_again(self, store: MemoryBoundStore) -> None:
+        won = await store.begin_term(200)
+        async with await EmbeddedTso.open(store, window_ms=200, term=won) as tso:
+            assert tso.epoch == won.epoch == store.epoch
+
+    async def test_a_renewal_always_raises_the_bound(self, store: MemoryBoundStore) -> None:
+        """A standby sees by it that the leader lives, also when no millisecond has passed."""
+        async with await EmbeddedTso.open(store, clock=ManualClock()) as tso:
+            for _ in range(3):
+                before = store.bound
+                await tso._lease.renew()
+                assert store.bound > before
+
+    async def test_says_when_its_lease_is_over_and_not_before(self, store: MemoryBoundStore) -> None:
+        clock = ManualClock()
+        async with await EmbeddedTso.open(store, clock=clock, window_ms=20) as tso:
+            lapsed = asyncio.Event()
+            tso.on_lapse(lapsed.set)
+            store.failing = True
+            writes = store.writes
+            async with asyncio.timeout(5):
+                while store.writes < writes + 3:
+                    await asyncio.sleep(0.005)
+            assert tso.live
+            assert not lapsed.is_set()
+            clock.advance(20)
+            assert not tso.live
+            async with asyncio.timeout(5):
+                await lapsed.wait()
+
+    async def test_a_quiet_snapshot_that_outlived_the_lease_is_none(self, store: MemoryBoundStore) -> None:
+        """Woken up late, it sees the end of the block before the gate's own time-out."""
+        clock = ManualClock()
+        async with await EmbeddedTso.open(store, clock=clock) as tso:
+            reader = (await tso.begin()).start_ts
+            store.failing = True
+            with pytest.raises(QuietExpired):
+                async with tso.quiet(reader, (A,), 1.0):
+                    clock.advance(3_000)
 
     async def test_renews_ahead(self, store: MemoryBoundStore) -> None:
         async with await EmbeddedTso.open(store, window_ms=40) as tso:
