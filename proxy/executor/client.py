@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from proxy.wire.columns import ColumnDefinition
@@ -31,6 +31,8 @@ class Client(Protocol):
 
     sequence: int
     multi_statements: bool
+    session_state: Callable[[], bytes] | None
+    """Gives what of the session's state an OK packet has yet to tell; None: nothing is to be told."""
 
     @property
     def connection_id(self) -> int: ...

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from proxy.server.client_socket import ClientSocket
 from proxy.server.handler import AUTOCOMMIT
 from proxy.wire.capabilities import Status
 from proxy.wire.columns import ColumnDefinition
+from proxy.wire.lenenc import lenenc_bytes
 from proxy.wire.packets import frame
 from proxy.wire.responses import ErrPacket, OkPacket, make_err, make_ok
 from proxy.wire.resultsets import make_resultset
 
 MORE_RESULTS = int(Status.MORE_RESULTS_EXISTS)
+STATE_CHANGED = int(Status.SESSION_STATE_CHANGED)
 
 
 class Answers(ClientSocket):
     """The `send_…` part of `handler.Client`, over `write` and `finish`."""
 
-    __slots__ = ("sequence",)
+    __slots__ = ("sequence", "session_state")
 
     sequence: int
+    session_state: Callable[[], bytes] | None
 
     def write(self, packets: bytes | bytearray) -> None:
         raise NotImplementedError
@@ -40,6 +43,8 @@ class Answers(ClientSocket):
     ) -> None:
         if more:
             status |= MORE_RESULTS
+        if self.session_state is not None and (state := self.session_state()):
+            status, info = status | STATE_CHANGED, (info or b"\0") + lenenc_bytes(state)
         payload = make_ok(OkPacket(affected_rows, last_insert_id, status, warnings, info))
         self._send(frame(payload, self.sequence), self.sequence + 1, more)
 

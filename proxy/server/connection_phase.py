@@ -3,8 +3,8 @@
     GREETED ── SSLRequest ─► WANTS_TLS ── `tls_established` ─► GREETED
     GREETED ── HandshakeResponse41 ─► PROVING ── answers of the plugin ─► PROVEN / REFUSED
 
-Owns what TxGuard offers to clients. Not offered: DEPRECATE_EOF and SESSION_TRACK (rows and OKs of shards are passed
-on as they are), LOCAL_FILES (a client's files are never asked for), compression, QUERY_ATTRIBUTES.
+Owns what TxGuard offers to clients. Not offered: DEPRECATE_EOF (rows of shards are passed on as they are), LOCAL_FILES
+(a client's files are never asked for), compression, QUERY_ATTRIBUTES.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ OFFERED = (
     | Capability.PLUGIN_AUTH
     | Capability.CONNECT_ATTRS
     | Capability.PLUGIN_AUTH_LENENC_CLIENT_DATA
+    | Capability.SESSION_TRACK
 )
 
 

@@ -90,6 +90,7 @@ class FrontConnection(Answers):
         self.turn = _IDLE
         self.sequence = 0
         self.multi_statements = False
+        self.session_state = None
         self.address = ""
         self.idle_rounds = 0
         self._reader = PacketReader(LOGIN_PACKET_BYTES)

@@ -53,6 +53,8 @@ class Client(Protocol):
     """The id of the next packet of this answer."""
     multi_statements: bool
     """Whether the client may send several statements in one COM_QUERY (at login, or by COM_SET_OPTION)."""
+    session_state: Callable[[], bytes] | None
+    """Asked by `send_ok` for state changes that the client does not know yet; None: it does not want to."""
 
     @property
     def connection_id(self) -> int:

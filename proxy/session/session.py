@@ -26,6 +26,8 @@ from proxy.session.query_engine import QueryEngine
 from proxy.session.registry import Holding, SessionView
 from proxy.sql.lexer import split_statements
 from proxy.sql.plan import Planned
+from proxy.wire.capabilities import Capability
+from proxy.wire.responses import make_variable_change
 from proxy.wire.statements import make_prepare_ok
 
 Pending = Coroutine[Any, Any, None] | None
@@ -40,6 +42,9 @@ class Session:
         self._statements = PreparedStatements(process.limits.max_packet_bytes)
         self._query_engine = QueryEngine(self._talk)
         self._fast_path = FastPath(self._talk, client, self._query_engine, self._carry_on)
+        self._told_start_ts = 0
+        if login.capabilities & Capability.SESSION_TRACK:
+            client.session_state = self._session_state
         process.registry.add(self)
 
     # ------------------------------------------------------------ login and the end
@@ -256,6 +261,14 @@ class Session:
         """From another connection: a thread that waits for a row lock does not notice that its socket ended."""
         for shard, thread_id in self._talk.connections.running():
             self._process.kill_on_shard(shard, thread_id, query_only=query_only)
+
+    def _session_state(self) -> bytes:
+        """The start_ts of the open transaction, once: whoever loses the proxy in COMMIT then knows what to ask for."""
+        start_ts = self._talk.transactions.open_start_ts
+        if start_ts in (0, self._told_start_ts):
+            return b""
+        self._told_start_ts = start_ts
+        return make_variable_change("txguard_start_ts", str(start_ts))
 
     # ------------------------------------------------------------ errors
 

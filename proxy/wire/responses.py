@@ -15,6 +15,7 @@ from proxy.wire.lenenc import PayloadReader, lenenc_bytes, lenenc_int
 OK_HEADER = 0x00
 EOF_HEADER = 0xFE
 ERR_HEADER = 0xFF
+SESSION_TRACK_SYSTEM_VARIABLES = b"\x00"
 
 AUTOCOMMIT = int(Status.AUTOCOMMIT)
 
@@ -60,6 +61,12 @@ def make_ok(ok: OkPacket, capabilities: int = 0, *, ends_rows: bool = False) -> 
     else:
         parts.append(ok.info)
     return b"".join(parts)
+
+
+def make_variable_change(name: str, value: str) -> bytes:
+    """A state change of SESSION_TRACK_SYSTEM_VARIABLES, for `session_state`."""
+    change = lenenc_bytes(name.encode()) + lenenc_bytes(value.encode())
+    return SESSION_TRACK_SYSTEM_VARIABLES + lenenc_bytes(change)
 
 
 def parse_ok(payload: bytes, capabilities: int = 0) -> OkPacket:

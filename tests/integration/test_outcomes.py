@@ -13,6 +13,9 @@ import pytest
 from pymysql.connections import Connection
 
 from proxy.cli import txn
+from proxy.wire.capabilities import Capability
+from proxy.wire.commands import Command
+from proxy.wire.responses import is_err, make_variable_change, parse_ok
 from tests.integration.conftest import Cluster, StartCluster
 from tests.unit.proxy.cli.test_commands import run as run_command
 
@@ -59,6 +62,32 @@ def test_the_start_ts_of_open_last_and_no_transaction(proxy_cluster: Cluster, da
         assert start_ts(client) == mine, "an autocommit read of one shard is no transaction"
         with pytest.raises(pymysql.err.OperationalError, match="read only"):
             run(client, "SET txguard_start_ts = 1")
+
+
+def session_state(connection: Any, sql: str) -> bytes:
+    """What the statement's OK packet says of the session's state."""
+    connection._execute_command(Command.COM_QUERY, sql)
+    payload = bytes(connection._read_packet().get_all_data())
+    assert not is_err(payload)
+    return parse_ok(payload, Capability.SESSION_TRACK).session_state
+
+
+def test_the_ok_packet_tells_the_start_ts_once(proxy_cluster: Cluster, database: str) -> None:
+    with (
+        proxy_cluster.connect(database, client_flag=int(Capability.SESSION_TRACK)) as client,
+        proxy_cluster.connect(database) as plain,
+    ):
+        fill(client, database)
+        for _ in range(2):
+            assert session_state(client, "BEGIN") == b""
+            told = session_state(client, "UPDATE t SET v = v + 1 WHERE id = 1")
+            assert told == make_variable_change("txguard_start_ts", str(start_ts(client)))
+            assert session_state(client, "UPDATE t SET v = v + 1 WHERE id = 2") == b""
+            assert session_state(client, "COMMIT") == b""
+        assert session_state(client, "UPDATE t SET v = v + 1 WHERE id = 2") == b"", "its OK is its outcome"
+        run(plain, "BEGIN")
+        assert session_state(plain, "UPDATE t SET v = 9 WHERE id = 1") == b"", "it did not ask for it"
+        run(plain, "ROLLBACK")
 
 
 def test_open_committed_rolled_back_and_unknown(proxy_cluster: Cluster, database: str) -> None:

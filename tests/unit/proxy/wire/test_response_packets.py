@@ -23,6 +23,7 @@ from proxy.wire.responses import (
     make_eof,
     make_err,
     make_ok,
+    make_variable_change,
     parse_eof,
     parse_err,
     parse_ok,
@@ -104,3 +105,7 @@ def test_a_cut_column_is_malformed() -> None:
     for size in range(len(payload) - 2):
         with pytest.raises(MalformedPacket):
             parse_column_definition(payload[:size])
+
+
+def test_a_variable_change_is_type_length_name_value() -> None:
+    assert make_variable_change("ab", "17") == b"\x00\x06\x02ab\x0217"
