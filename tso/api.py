@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from typing import NoReturn, Protocol
 
-from tso.types import Begun, Orphan, Outcome, ShardName, Timestamp, TsoStatistics
+from tso.types import Begun, CommitBegun, Orphan, Outcome, ShardName, Timestamp, TsoStatistics
 
 
 class Leader(Protocol):
@@ -97,11 +97,24 @@ class Tso(Leader, Protocol):
         participants: tuple[ShardName, ...],
         inserted: Collection[ShardName],
         written_by: Timestamp,
-    ) -> Timestamp | None:
-        """[R4] `commit_ts`, where that needs neither a wait nor the dependencies; None: use `begin_commit`.
+    ) -> CommitBegun | None:
+        """[R4] `commit_ts` without a wait and without the dependencies; None: use `begin_commit`.
 
         `written_by` is what `latest_nowait` gave after the transaction's last write was answered: a commit with a
         later `commit_ts` released its row locks after that, so this transaction saw nothing of it.
+        """
+        ...
+
+    async def wait_dependencies(
+        self,
+        start_ts: Timestamp,
+        dependencies: Collection[Timestamp] | None,
+        shard: ShardName,
+        timeout_s: float,
+    ) -> None:
+        """[R4] For an outstanding commit: wait until the earlier ones among `dependencies` are decided.
+
+        None: all that are outstanding on `shard`. Raises DependencyRolledBack, TransactionUnknown.
         """
         ...
 

@@ -157,6 +157,15 @@ class RemoteTso(Tso):
     ) -> None:
         return None
 
+    async def wait_dependencies(
+        self,
+        start_ts: Timestamp,
+        dependencies: Collection[Timestamp] | None,
+        shard: ShardName,
+        timeout_s: float,
+    ) -> None:
+        raise NotImplementedError("only a commit that began by begin_commit_nowait waits afterwards")
+
     def end_commit_nowait(self, start_ts: Timestamp, outcome: Outcome) -> None:
         if self._connection is not None:
             self._connection.tell(m.EndCommit(start_ts, outcome))

@@ -16,7 +16,7 @@ from tso.clock import MAX_TIMESTAMP, BoundReached, HybridClock, timestamp_at
 from tso.errors import QuietExpired, TransactionUnknown, TsoTimeout
 from tso.gates import Gate, GateState
 from tso.lease import Lease
-from tso.types import Begun, Orphan, Outcome, ShardName, Timestamp, TsoStatistics
+from tso.types import Begun, CommitBegun, Orphan, Outcome, ShardName, Timestamp, TsoStatistics
 from tso.waiter import Waiter, WaiterState
 from tso.window import LOCAL_SESSION, SessionId, Window, dependency_rolled_back
 
@@ -136,16 +136,28 @@ class Oracle(Tso):
         participants: tuple[ShardName, ...],
         inserted: Collection[ShardName],
         written_by: Timestamp,
-    ) -> Timestamp | None:
+    ) -> CommitBegun | None:
         window = self._window
-        if window.gates.any_closed or window.commits.cross_shard_before(
-            (*participants, *inserted), written_by
-        ):
+        commits = window.commits
+        if window.gates.any_closed or window.any_adopted or commits.cross_shard_before(inserted, written_by):
             return None
+        guarded = commits.cross_shard_before(participants, written_by)
         try:
-            return self._make_outstanding(start_ts, participants, LOCAL_SESSION)
+            return CommitBegun(self._make_outstanding(start_ts, participants, LOCAL_SESSION), guarded)
         except (BoundReached, TransactionUnknown):
             return None
+
+    async def wait_dependencies(
+        self,
+        start_ts: Timestamp,
+        dependencies: Collection[Timestamp] | None,
+        shard: ShardName,
+        timeout_s: float,
+    ) -> None:
+        if waiter := self._window.wait_earlier(start_ts, dependencies, shard):
+            await self._wait(waiter, timeout_s, lambda: f"commit {start_ts}: a dependency is undecided")
+            if waiter.state is WaiterState.FAILED:
+                raise dependency_rolled_back()
 
     async def _begin_commit_late(
         self,

@@ -31,6 +31,13 @@ class Begun(NamedTuple):
     floor: Timestamp
 
 
+class CommitBegun(NamedTuple):
+    """`guarded`: [R4] the transaction may have replaced undecided versions, which each prewrite must look at itself."""
+
+    commit_ts: Timestamp
+    guarded: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Orphan:
     """An outstanding commit whose coordinator is gone: the janitor resolves it."""

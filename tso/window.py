@@ -134,6 +134,38 @@ class Window:
                 raise dependency_rolled_back(commit.start_ts)
         return wait_for_decision([c for c in depended_on.values() if c.outcome is None])
 
+    def wait_earlier(
+        self, start_ts: Timestamp, dependencies: Collection[Timestamp] | None, shard: ShardName
+    ) -> Waiter | None:
+        """[R4] As `wait_dependencies`, for a commit that is outstanding itself: only on those with a lower `commit_ts`.
+
+        So nobody waits in a circle, and none is missed: who replaced a version took `commit_ts` after its writer.
+        `dependencies` None: all that are outstanding on `shard`.
+        """
+        own = self.commits.get(start_ts)
+        if own is None:
+            raise TransactionUnknown(f"the commit of transaction {start_ts} is not outstanding here")
+        if dependencies is None:
+            candidates = list(self.commits.cross_shard_on(shard))
+        else:
+            candidates = [commit for writer in dependencies if (commit := self.commits.get(writer))]
+            for writer in dependencies:
+                if writer in self._rolled_back:
+                    raise dependency_rolled_back(writer)
+        undecided: list[Commit] = []
+        for commit in candidates:
+            if commit.cross_shard and commit.commit_ts < own.commit_ts:
+                if commit.outcome is Outcome.ROLLED_BACK:
+                    raise dependency_rolled_back(commit.start_ts)
+                if commit.outcome is None:
+                    undecided.append(commit)
+        return wait_for_decision(undecided)
+
+    @property
+    def any_adopted(self) -> bool:
+        """Whether undecided commits turned up on a shard that came back."""
+        return bool(self._adopted)
+
     def adopted_since(self, start_ts: Timestamp, participants: Collection[ShardName]) -> list[Timestamp]:
         """The undecided commits that turned up on `participants` although they lie below the transaction's floor.
 

@@ -25,6 +25,7 @@ async def show_status(sources: Sources) -> LocalResult:
         ("transactions_open", in_transaction),
         ("queries", counters.queries),
         ("fast_reads", counters.fast_reads),
+        ("fast_writes", counters.fast_writes),
         ("errors", counters.errors),
         ("commits", commits.committed),
         ("commits_cross_shard", commits.committed_cross_shard),

@@ -37,6 +37,7 @@ from proxy.wire.commands import Command
 from proxy.wire.packets import frame
 from proxy.wire.response_scanner import ResponseScanner
 from proxy.wire.responses import ErrPacket, make_err, parse_err
+from txguard.engine.committing import PREWRITE
 from txguard.engine.shard import ConnectionLost, OnDone, Rows, ShardError
 
 OnReply = Callable[[RelayReply | None, Exception | None], None]
@@ -226,6 +227,8 @@ class BackendConnection(asyncio.Protocol):
         for statement in prefix:
             if MARK in statement:
                 self._marked = UNMARK not in statement
+            elif statement.startswith(PREWRITE):
+                self._marked = False  # Whoever sees it fail drops the connection.
         switch: list[str] = []
         if wanted is not None and self.profile is not wanted:
             switch = switch_statements(self.profile, wanted)

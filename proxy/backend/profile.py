@@ -60,6 +60,8 @@ class SessionProfile:
     found_rows: bool = False
     """CLIENT_FOUND_ROWS. Fixed when the connection is opened, so the pool keeps the two kinds apart."""
     variables: tuple[tuple[str, str], ...] = ()
+    encoding: str = field(init=False, compare=False, repr=False, default="utf-8")
+    """Python's name for character_set_client."""
     _hash: int = field(init=False, compare=False, repr=False, default=0)
 
     def __post_init__(self) -> None:
@@ -74,15 +76,12 @@ class SessionProfile:
             self.variables,
         )
         object.__setattr__(self, "_hash", hash(values))
+        encoding = PYTHON_ENCODINGS.get(self.character_set_client, "utf-8")
+        object.__setattr__(self, "encoding", encoding)
 
     def __hash__(self) -> int:
         """Kept: every statement looks a connection up by its profile."""
         return self._hash
-
-    @property
-    def encoding(self) -> str:
-        """Python's name for character_set_client."""
-        return PYTHON_ENCODINGS.get(self.character_set_client, "utf-8")
 
 
 def quote_identifier(name: str) -> str:

@@ -55,11 +55,17 @@ class SessionConnections:
     @contextmanager
     def protected(self) -> Iterator[None]:
         """During a COMMIT: the client may vanish, the commit comes to its end."""
-        self._protected += 1
+        self.protect()
         try:
             yield
         finally:
-            self._protected -= 1
+            self.unprotect()
+
+    def protect(self) -> None:
+        self._protected += 1
+
+    def unprotect(self) -> None:
+        self._protected -= 1
 
     def abort_all(self) -> None:
         """Drop every connection, unless a COMMIT runs: whoever waits on one gets ConnectionLost."""

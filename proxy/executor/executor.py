@@ -36,6 +36,7 @@ from proxy.routing.tables import Table, TableKind
 from proxy.sql.plan import Access, InsertPlan, QueryPlan, ShowFilter, ShowPlan
 from tso.types import ShardName
 from txguard.engine.shard import ShardError
+from txguard.engine.writing import FirstTry
 from txguard.errors import Conflict
 
 MakeUnit = Callable[[], Unit]
@@ -57,9 +58,18 @@ class Executor:
     # ------------------------------------------------------------ queries
 
     async def query(
-        self, plan: QueryPlan, execution: Execution, unit: Unit | None, implicit: MakeUnit, answer: Answer
+        self,
+        plan: QueryPlan,
+        execution: Execution,
+        unit: Unit | None,
+        implicit: MakeUnit,
+        answer: Answer,
+        first: FirstTry | None = None,
     ) -> None:
-        """`unit`: the session's open transaction; `implicit` makes one where the statement needs its own."""
+        """`unit`: the session's open transaction; `implicit` makes one where the statement needs its own.
+
+        `first`: what became of a write that was sent already.
+        """
         where = await self._shards(plan, execution, unit)
         if plan.access is Access.READ:
             await self._read(
@@ -68,7 +78,7 @@ class Executor:
             return
         async with self._ended(unit, implicit) as own:
             write = Write(plan, execution, own, where, self._services.max_merge_bytes)
-            replies = await write.run()
+            replies = await write.run(first)
             await self._require_unchanged(own, plan.tables)
             await self._collect_conditions(own, where, replies)
             await write.answer(replies, answer)

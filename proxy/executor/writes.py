@@ -25,6 +25,7 @@ from proxy.sql.plan import Access, Check, QueryPlan
 from tso.types import ShardName
 from txguard.engine.conflicts import ConflictCheck
 from txguard.engine.shard import Reply
+from txguard.engine.writing import FirstTry
 
 
 @dataclass(slots=True)
@@ -37,7 +38,7 @@ class Write:
     shards: Shards
     limit_bytes: int
 
-    async def run(self) -> list[RelayReply]:
+    async def run(self, first: FirstTry | None = None) -> list[RelayReply]:
         """The shards' replies. Raises the first shard's error, once the statement is undone everywhere."""
         plan = self.plan
         if len(self.shards) > 1 and not plan.replicated and plan.scatter is None:
@@ -50,6 +51,7 @@ class Write:
             inserts=plan.inserts or bool(plan.reads),
             expected_rows=None if plan.reads else plan.expected_rows,
             checks=[conflict_check(self.execution, check) for check in plan.checks],
+            first=first,
         )
         return raise_first_error(replies)
 

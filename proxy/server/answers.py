@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 from proxy.server.client_socket import ClientSocket
 from proxy.server.handler import AUTOCOMMIT
@@ -45,8 +46,12 @@ class Answers(ClientSocket):
             status |= MORE_RESULTS
         if self.session_state is not None and (state := self.session_state()):
             status, info = status | STATE_CHANGED, (info or b"\0") + lenenc_bytes(state)
-        payload = make_ok(OkPacket(affected_rows, last_insert_id, status, warnings, info))
-        self._send(frame(payload, self.sequence), self.sequence + 1, more)
+        if affected_rows or last_insert_id or warnings or info:
+            payload = make_ok(OkPacket(affected_rows, last_insert_id, status, warnings, info))
+            packet = frame(payload, self.sequence)
+        else:
+            packet = _plain_ok(status, self.sequence)
+        self._send(packet, self.sequence + 1, more)
 
     def send_error(self, errno: int, sqlstate: str, message: str) -> None:
         packet = frame(make_err(ErrPacket(errno, sqlstate, message)), self.sequence)
@@ -74,3 +79,9 @@ class Answers(ClientSocket):
             self.write(packets)
         else:
             self.finish(packets)
+
+
+@lru_cache(maxsize=1024)
+def _plain_ok(status: int, sequence: int) -> bytes:
+    """The answer to BEGIN, COMMIT, SET and their like."""
+    return frame(make_ok(OkPacket(status=status)), sequence)

@@ -6,7 +6,9 @@ and the reading of its values are never older than its state.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from time import monotonic
+from typing import Any
 
 from proxy.executor.answers import Answer
 from proxy.executor.client import Login
@@ -23,6 +25,9 @@ from proxy.session.session_values import Identity, SessionValues
 from proxy.session.state import SessionState, fresh_state
 from proxy.session.transactions import SessionTransactions
 from proxy.wire.capabilities import Capability
+
+CarryOn = Callable[[Coroutine[Any, Any, None]], None]
+"""Runs the rest of a command as a task, with the session's handling of errors."""
 
 
 class Conversation:

@@ -1,185 +1,35 @@
-"""The hot path: an autocommit read of one shard, from the client's packet to its answer without a task or an await.
+"""Which statements are tried without a task or an await: one place that knows, two that do.
 
-    text → plan (cache) → shard → idle connection → the reply's packets → [R5] by two integers → the client
-
-Each step may decline: the statement then takes the ordinary way, as if this one had not been tried. Once it was sent,
-whatever is not a plain, complete, valid reply is carried on by a coroutine: a large answer, warnings, an undecided
-commit on the shard, a lost connection. Source: docs/protocol.md, "Reads outside a snapshot" [R5].
+A statement that is declined here takes the ordinary way (`query_engine.py`), as if it had not been tried.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
-
-from proxy.backend.connection import BackendConnection
-from proxy.backend.reply import RelayReply
-from proxy.executor.answers import Answer
-from proxy.executor.autocommit import AutocommitRead
 from proxy.executor.client import Client
-from proxy.executor.execution import BoundStatement, Execution
-from proxy.executor.routes import shards_nowait
-from proxy.executor.table_changes import require_unchanged
-from proxy.executor.warnings import fetch_warnings
-from proxy.routing.catalog import Catalog
-from proxy.routing.tables import Table
-from proxy.session.conversation import Conversation
-from proxy.session.phases import Phase
+from proxy.executor.execution import BoundStatement
+from proxy.session.conversation import CarryOn, Conversation
+from proxy.session.fast_read import FastRead
+from proxy.session.fast_write import FastWrite
 from proxy.session.query_engine import QueryEngine
-from proxy.sql.plan import Access, Planned, QueryPlan
-from proxy.wire.capabilities import Status
-from tso.types import ShardName
-from txguard.engine import failpoints
-
-AUTOCOMMIT = int(Status.AUTOCOMMIT)
-
-CarryOn = Callable[[Coroutine[Any, Any, None]], None]
-"""Runs the rest of the command as a task, with the session's handling of errors."""
+from proxy.sql.plan import Access, BeginPlan, CommitPlan, Planned, QueryPlan
 
 
 class FastPath:
-    """One session's; what is in hand belongs to the one read that runs."""
-
-    __slots__ = (
-        "_carry_on",
-        "_catalog",
-        "_client",
-        "_connection",
-        "_counters",
-        "_execution",
-        "_query_engine",
-        "_shard",
-        "_talk",
-        "_token",
-        "_tso",
-        "_validate",
-    )
+    __slots__ = ("_read", "_write")
 
     def __init__(
         self, talk: Conversation, client: Client, query_engine: QueryEngine, carry_on: CarryOn
     ) -> None:
-        self._talk = talk
-        self._client = client
-        self._query_engine = query_engine
-        self._carry_on = carry_on
-        self._tso = talk.process.services.engine.tso
-        self._counters = talk.process.registry.counters
-        self._catalog: Catalog
-        self._connection: BackendConnection
-        self._execution: Execution
-        self._shard: ShardName
-        self._token = 0
-        self._validate = False
+        self._read = FastRead(talk, client, query_engine, carry_on)
+        self._write = FastWrite(talk, client, query_engine, carry_on)
 
     def start(self, planned: Planned, bound: BoundStatement | None = None) -> bool:
-        """False: declined, nothing has happened. True: the reply's callback answers."""
+        """False: declined, nothing has happened. True: it is answered from a callback."""
         plan = planned.plan
-        if type(plan) is not QueryPlan or plan.access is not Access.READ or plan.template_only:
-            return False
-        talk = self._talk
-        state = talk.state
-        if (
-            talk.transactions.phase is not Phase.IDLE
-            or not state.autocommit
-            or state.characteristics.one_shot
-        ):
-            return False
-        services = talk.process.services
-        catalog = services.catalog_store.current
-        execution = Execution(planned, talk.values.literal, talk.reading, bound)
-        where = shards_nowait(plan.route, execution, catalog, services.pick_any)
-        if where is None or len(where) != 1 or not talk.access.allows(plan.tables):
-            return False
-        shard = where[0]
-        token = self._tso.read_token_nowait(shard)
-        if token is None:
-            return False
-        connection = talk.connections.acquire_nowait(shard)
-        if connection is None:
-            return False
-        self._connection, self._shard, self._token, self._execution = connection, shard, token, execution
-        self._catalog = catalog
-        self._validate = bool(plan.tables)
-        connection.relay_nowait(execution.original(), self._on_reply)
-        return True
-
-    def _on_reply(self, reply: RelayReply | None, error: Exception | None) -> None:
-        if (
-            reply is None
-            or not reply.complete
-            or reply.warnings
-            or reply.error is not None
-            or (self._validate and not self._stands())
-        ):
-            self._unusual(reply)
-            return
-        talk, client = self._talk, self._client
-        talk.connections.release(self._shard, self._connection)
-        self._counters.fast_reads += 1
-        diagnostics = talk.state.diagnostics
-        diagnostics.row_count, diagnostics.found_rows = -1, None
-        if diagnostics.conditions and self._validate:
-            diagnostics.conditions = []
-        talk.is_over()
-        client.finish(reply.to_client(AUTOCOMMIT, client.sequence))
-
-    def _stands(self) -> bool:
-        """[R5]; and the tables are still those that the statement was planned with."""
-        if self._catalog is not self._talk.process.services.catalog_store.current:
-            return False
-        if failpoints.active("without_R5"):
-            return True
-        return self._tso.validate_read_nowait(self._shard, self._token) is True
-
-    def _unusual(self, reply: RelayReply | None) -> None:
-        if self._client.closed:
-            self._talk.connections.release(self._shard, self._connection)
-            self._client.finish()
-        elif reply is None:
-            self._talk.connections.release(self._shard, self._connection)
-            self._carry_on(self._again())
-        else:
-            self._carry_on(self._rest(reply))
-
-    async def _again(self) -> None:
-        """The ordinary way, from the beginning: a read that did not come to its end harmed nobody."""
-        execution = self._execution
-        answer = Answer(self._client, self._talk.status, binary=execution.binary)
-        await self._query_engine.run(execution.planned, answer, execution.bound)
-        self._talk.is_over()
-        answer.finish()
-
-    async def _rest(self, reply: RelayReply) -> None:
-        """Validate with patience, pass a large answer on, fetch warnings."""
-        talk, connection, shard, execution = self._talk, self._connection, self._shard, self._execution
-        engine = talk.process.services.engine
-        read = AutocommitRead(
-            shard, execution.original, talk.connections, engine.tso, engine.settings, self._validate
-        )
-        answer = Answer(self._client, talk.status, binary=execution.binary)
-        try:
-            require_unchanged(talk.process.services.catalog_store, _tables(execution))
-            stands = await read.stands(self._token)
-            if stands:
-                if reply.error is not None:
-                    raise reply.error
-                await answer.relay(reply)
-                if reply.warnings:
-                    talk.executor.conditions = await fetch_warnings(
-                        connection, engine.settings.control_timeout_s
-                    )
-            else:
-                await reply.drain()
-        finally:
-            talk.connections.release(shard, connection)
-        if stands:
-            talk.note_result(answer, touches_tables=self._validate)
-            talk.is_over()
-            answer.finish()
-        else:
-            await self._again()
-
-
-def _tables(execution: Execution) -> tuple[Table, ...]:
-    plan = execution.planned.plan
-    return plan.tables if isinstance(plan, QueryPlan) else ()
+        if isinstance(plan, QueryPlan):
+            if plan.access is Access.READ:
+                return self._read.read(planned, plan, bound)
+            return plan.access is Access.WRITE and self._write.write(planned, plan, bound)
+        if isinstance(plan, CommitPlan):
+            return self._write.commit(plan)
+        return isinstance(plan, BeginPlan) and self._write.begin(plan)

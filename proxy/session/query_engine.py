@@ -26,6 +26,7 @@ from proxy.session.results import LocalResult
 from proxy.session.set_statement import SetStatement, uses_one_shot_form
 from proxy.sql import plan as plans
 from proxy.sql.plan import Access, Planned
+from txguard.engine.writing import FirstTry
 
 OK = Figures()
 
@@ -52,6 +53,18 @@ class QueryEngine:
             self._require_writable(unit)
         implicit = talk.implicit_read if plan.access is Access.READ else talk.implicit
         await talk.executor.query(plan, execution, unit, implicit, answer)
+        self._note_query(plan, answer)
+
+    async def go_on_writing(self, execution: Execution, unit: Unit, first: FirstTry, answer: Answer) -> None:
+        """A point write that was sent already, with what became of it."""
+        plan = execution.planned.plan
+        assert isinstance(plan, plans.QueryPlan)
+        session_unit = None if unit.implicit else unit
+        await self._talk.executor.query(plan, execution, session_unit, lambda: unit, answer, first)
+        self._note_query(plan, answer)
+
+    def _note_query(self, plan: plans.QueryPlan, answer: Answer) -> None:
+        talk = self._talk
         talk.note_result(answer, touches_tables=bool(plan.tables))
         if answer.figures is not None and answer.figures.last_insert_id:
             talk.state.diagnostics.last_insert_id = answer.figures.last_insert_id

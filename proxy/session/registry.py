@@ -74,6 +74,7 @@ class Counters:
 
     queries: int = 0
     fast_reads: int = 0
+    fast_writes: int = 0
     errors: int = 0
     connections_total: int = 0
 

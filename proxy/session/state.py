@@ -14,6 +14,10 @@ from proxy.session.variables import VariableValue
 from proxy.wire.capabilities import Status
 from txguard.engine.branch import Isolation
 
+AUTOCOMMIT = int(Status.AUTOCOMMIT)
+IN_TRANS = int(Status.IN_TRANS)
+IN_TRANS_READONLY = IN_TRANS | int(Status.IN_TRANS_READONLY)
+
 UserValue = int | float | Decimal | str | bytes | None
 """A user variable's constant value; text as UTF-8 with surrogate escapes, as statements are. Dates are text."""
 
@@ -87,11 +91,9 @@ class SessionState:
 
     def status(self, *, in_transaction: bool, read_only: bool = False) -> int:
         """The status flags of an OK or EOF packet."""
-        flags = int(Status.AUTOCOMMIT) if self.autocommit else 0
+        flags = AUTOCOMMIT if self.autocommit else 0
         if in_transaction:
-            flags |= Status.IN_TRANS
-            if read_only:
-                flags |= Status.IN_TRANS_READONLY
+            flags |= IN_TRANS_READONLY if read_only else IN_TRANS
         return flags
 
 

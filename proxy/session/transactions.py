@@ -7,6 +7,7 @@ in line with what the engine did (1213 rolls everything back; a lost shard leave
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from proxy.executor.connections import SessionConnections
 from proxy.executor.unit import Unit
@@ -15,6 +16,8 @@ from proxy.session.phases import Action, Event, Phase, transition
 from proxy.session.registry import TransactionView
 from proxy.session.state import Characteristics
 from txguard.engine.branch import Isolation
+from txguard.engine.commit import commit_nowait
+from txguard.engine.committing import OnDone, Rest
 from txguard.engine.engine import Engine
 from txguard.engine.states import TransactionState
 from txguard.engine.transaction import Transaction
@@ -62,6 +65,15 @@ class SessionTransactions:
         isolation, default_read_only = characteristics.take()
         return self._open(isolation, default_read_only if read_only is None else read_only)
 
+    def begin_nowait(self, characteristics: Characteristics, *, read_only: bool | None) -> bool:
+        """As `begin`, where no transaction is open. False: one is, nothing has happened."""
+        if self.phase is not Phase.IDLE:
+            return False
+        _, self.phase = transition(Phase.IDLE, Event.BEGIN)
+        isolation, default_read_only = characteristics.take()
+        self._open(isolation, default_read_only if read_only is None else read_only)
+        return True
+
     def chain(self, ended: Unit | None, characteristics: Characteristics) -> Unit:
         """AND CHAIN: a new transaction like the one that has ended, or, when there was none, as BEGIN makes it."""
         _, self.phase = transition(self.phase, Event.BEGIN)
@@ -81,6 +93,41 @@ class SessionTransactions:
 
     async def commit(self) -> None:
         await self._apply(Event.COMMIT)
+
+    def commit_nowait(self, on_done: OnDone) -> bool:
+        """As `commit`, without a task. False: declined, nothing has happened."""
+        unit = self.unit
+        if self.phase is not Phase.OPEN or unit is None or not self.commit_implicit_nowait(unit, on_done):
+            return False
+        self.unit = None
+        _, self.phase = transition(Phase.OPEN, Event.COMMIT)
+        return True
+
+    def commit_implicit_nowait(self, unit: Unit, on_done: OnDone) -> bool:
+        """A unit's own COMMIT, without a task. False: declined, nothing has happened."""
+        self._connections.protect()
+        if commit_nowait(unit.transaction, partial(self._commit_over, on_done)):
+            return True
+        self._connections.unprotect()
+        return False
+
+    def _commit_over(self, on_done: OnDone, rest: Rest | None) -> None:
+        if rest is not None:
+            on_done(self._unprotected_after(rest))
+        else:
+            self._connections.unprotect()
+            on_done(None)
+
+    async def _unprotected_after(self, rest: Rest) -> None:
+        try:
+            await rest
+        finally:
+            self._connections.unprotect()
+
+    async def commit_implicit(self, unit: Unit) -> None:
+        """The COMMIT of a unit that was made for one statement."""
+        with self._connections.protected():
+            await unit.transaction.commit()
 
     async def implicit_commit(self) -> None:
         await self._apply(Event.IMPLICIT_COMMIT)

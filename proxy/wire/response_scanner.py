@@ -25,6 +25,8 @@ _header = Struct("<I").unpack_from
 _whole_eof = Struct("<IBHH").unpack_from
 _two_words = Struct("<HH").unpack_from
 
+_SHORTEST_OK = 7
+
 MORE_RESULTS = int(Status.MORE_RESULTS_EXISTS)
 SESSION_BITS = int(Status.IN_TRANS | Status.AUTOCOMMIT | Status.IN_TRANS_READONLY)
 """The status bits that say something about the session, which only the session knows."""
@@ -195,18 +197,25 @@ class ResponseScanner:
             raise MalformedPacket(f"a shard sent 0x{first:02x} where an EOF was expected")
         self.warnings, status = _two_words(data, start + 1)
         self._mark(start + 3, status)
-        return _ROWS if phase == _COLUMNS else self._result_ends(status)
+        if phase == _COLUMNS:
+            return _ROWS
+        self.results += 1
+        return _FIRST if status & MORE_RESULTS else _DONE
 
     def _ok(self, data: bytes | bytearray, start: int, length: int) -> int:
-        payload = bytes(data[start : start + length])
-        self.affected_rows, position = read_lenenc_int(payload, 1)
-        self.last_insert_id, position = read_lenenc_int(payload, position)
-        if position + 4 > length:
-            raise MalformedPacket("an OK packet ends before its status")
-        status, self.warnings = _two_words(payload, position)
+        if length >= _SHORTEST_OK and data[start + 1] < 0xFB and data[start + 2] < 0xFB:
+            self.affected_rows, self.last_insert_id, position = data[start + 1], data[start + 2], 3
+        else:
+            payload = bytes(data[start : start + length])
+            self.affected_rows, position = read_lenenc_int(payload, 1)
+            self.last_insert_id, position = read_lenenc_int(payload, position)
+            if position + 4 > length:
+                raise MalformedPacket("an OK packet ends before its status")
+        status, self.warnings = _two_words(data, start + position)
         self.column_count = 0
         self._mark(start + position, status)
-        return self._result_ends(status)
+        self.results += 1
+        return _FIRST if status & MORE_RESULTS else _DONE
 
     def _mark(self, position: int, status: int) -> None:
         if self.results >= self._leading:
@@ -214,10 +223,6 @@ class ResponseScanner:
                 self.mixed_status = True
             self.marks.append(position)
         self.status = status
-
-    def _result_ends(self, status: int) -> int:
-        self.results += 1
-        return _FIRST if status & MORE_RESULTS else _DONE
 
 
 class PrepareScanner:

@@ -2,43 +2,138 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
 import pytest
 
 from tests.fakes.ledger import Ledger
 from tests.isolation.scenes import commit_that_will_be_rolled_back, stored_balance
+from tso.types import ShardName
 from txguard.engine import failpoints
+from txguard.engine.commit import commit_nowait
+from txguard.engine.committing import OnDone, Rest, hand_over
+from txguard.engine.transaction import Transaction
 from txguard.errors import TxGuardError
 
+Commit = Callable[[Transaction], Awaitable[None]]
 
-async def test_a_write_over_a_version_that_is_rolled_back_is_rolled_back_too(ledger: Ledger) -> None:
+
+async def without_a_task(txn: Transaction) -> None:
+    """COMMIT as a session tries it first: dependencies are left to the prewrites."""
+    done: asyncio.Future[Rest | None] = asyncio.get_running_loop().create_future()
+    on_done: OnDone = partial(hand_over, done)
+    if not commit_nowait(txn, on_done):
+        await txn.commit()
+    elif (rest := await done) is not None:
+        await rest
+
+
+either_way = pytest.mark.parametrize("commit", [Transaction.commit, without_a_task])
+
+
+@either_way
+async def test_a_write_over_a_version_that_is_rolled_back_is_rolled_back_too(
+    ledger: Ledger, commit: Commit
+) -> None:
     async with commit_that_will_be_rolled_back(ledger):
         txn = ledger.begin()
         await ledger.add(txn, 0, +50)
         with pytest.raises(TxGuardError) as caught:
-            await txn.commit()
+            await commit(txn)
         assert caught.value.retry_safe
         await txn.rollback()
     assert await stored_balance(ledger, 0) == 100
     assert await ledger.total() == 1200
 
 
-async def test_an_insert_waits_for_undecided_commits_on_its_shard(ledger: Ledger) -> None:
+@either_way
+async def test_a_part_that_was_durable_before_its_dependency_was_decided_goes_with_it(
+    ledger: Ledger, commit: Commit
+) -> None:
+    async with commit_that_will_be_rolled_back(ledger):
+        txn = ledger.begin()
+        await ledger.add(txn, 0, +50)
+        await ledger.add(txn, 2, -50)
+        with pytest.raises(TxGuardError) as caught:
+            await commit(txn)
+        assert caught.value.retry_safe
+        await txn.rollback()
+    assert [await stored_balance(ledger, account) for account in (0, 1, 2)] == [100, 100, 100]
+    assert await ledger.total() == 1200
+    assert await ledger.locks_left(5) == 0
+
+
+async def test_a_prewrite_waits_for_its_dependency_alone(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two commits meet one that is undecided on their shard; one of them has replaced its row."""
+    txn, beside = ledger.begin(), ledger.begin()
+    await ledger.add(beside, 3, +1)
+    decided = asyncio.Event()
+    failpoints.enable("commit_before_end", "sleep:0.5*1")
+
+    async def first() -> None:
+        other = ledger.begin()
+        await ledger.add(other, 0, -7)
+        await ledger.add(other, 1, +7)
+        await other.commit()
+        decided.set()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(first())
+        while await stored_balance(ledger, 0) == 100:
+            await asyncio.sleep(0.005)
+        await ledger.add(txn, 0, +50)
+        beside.written_by = txn.written_by
+        sent = prewrites_of([beside, txn], monkeypatch)
+        await without_a_task(beside)
+        assert not decided.is_set()
+        await without_a_task(txn)
+        assert decided.is_set()
+    assert [run[-2] for run in sent] == ["1", "1", "0"], "guarded, guarded and held back, and once more"
+    assert await stored_balance(ledger, 0) == 143
+    assert await ledger.total() == 1251
+
+
+def prewrites_of(transactions: Sequence[Transaction], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that their branches on s0 will send without a task."""
+    sent: list[str] = []
+    for txn in transactions:
+        connection = txn.branches[ShardName("s0")].connection
+
+        def spy(
+            statements: Sequence[str], *rest: object, run: Callable[..., None] = connection.run_nowait
+        ) -> None:
+            sent.extend(statements)
+            run(statements, *rest)
+
+        monkeypatch.setattr(connection, "run_nowait", spy)
+    return sent
+
+
+@either_way
+async def test_an_insert_waits_for_undecided_commits_on_its_shard(ledger: Ledger, commit: Commit) -> None:
     """The unique key that it takes may have been freed by one of them."""
     async with commit_that_will_be_rolled_back(ledger):
         txn = ledger.begin()
         await ledger.enter(txn, 1, 3, 5)
         with pytest.raises(TxGuardError) as caught:
-            await txn.commit()
+            await commit(txn)
         assert caught.value.retry_safe
         await txn.rollback()
     assert await ledger.entries() == {}
 
 
-async def test_without_dependencies_an_acknowledged_write_is_lost_or_the_sum_is_wrong(ledger: Ledger) -> None:
+@either_way
+async def test_without_dependencies_an_acknowledged_write_is_lost_or_the_sum_is_wrong(
+    ledger: Ledger, commit: Commit
+) -> None:
     failpoints.enable("without_R4", "on")
     async with commit_that_will_be_rolled_back(ledger):
         txn = ledger.begin()
         await ledger.add(txn, 0, +50)
-        await txn.commit()
+        await commit(txn)
     # Acknowledged: 100 + 50 should stand; instead the undo met a version that was built on 93.
     assert await stored_balance(ledger, 0) != 150

@@ -14,11 +14,10 @@ from tso.errors import DependencyRolledBack, TransactionUnknown, TsoTimeout, Tso
 from tso.types import ShardName, Timestamp
 from txguard.engine import failpoints
 from txguard.engine.branch import Branch
-from txguard.engine.committing import Committing, OnDone, Rest
+from txguard.engine.committing import Committing, OnDone, Rest, hand_over
 from txguard.engine.concurrent import gather
-from txguard.engine.outstanding import interrupted
+from txguard.engine.outstanding import DEPENDENCIES, interrupted, listed_dependencies
 from txguard.engine.states import TransactionState
-from txguard.engine.triggers import parse_dependencies
 from txguard.errors import Conflict, OracleUnavailable, OutcomeUndetermined
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ async def _bring_to_its_end(
     txn: Transaction, writers: list[Branch], participants: tuple[ShardName, ...]
 ) -> None:
     done: asyncio.Future[Rest | None] = asyncio.get_running_loop().create_future()
-    committing = Committing(txn, writers, participants, partial(_hand_over, done))
+    committing = Committing(txn, writers, participants, partial(hand_over, done))
     try:
         committing.start()
         rest = await done
@@ -66,13 +65,6 @@ async def _bring_to_its_end(
         await interrupted(txn, error)
 
 
-def _hand_over(done: asyncio.Future[Rest | None], rest: Rest | None) -> None:
-    if not done.done():
-        done.set_result(rest)
-    elif rest is not None:
-        rest.close()  # Whoever waited was interrupted, and has given the commit up.
-
-
 def commit_nowait(txn: Transaction, on_done: OnDone) -> bool:
     """As `commit`, without a task where nothing is in the way. False: declined, nothing has happened.
 
@@ -81,15 +73,16 @@ def commit_nowait(txn: Transaction, on_done: OnDone) -> bool:
     writers = [branch for branch in txn.branches.values() if branch.wrote]
     if not writers or txn.state is not TransactionState.ACTIVE or failpoints.active("commit_before_begin"):
         return False
-    if failpoints.active("without_R4"):
-        return False
     participants = tuple(sorted(branch.shard for branch in writers))
     looked_at = [branch.shard for branch in writers if branch.depends_on_all]
-    commit_ts = txn.engine.tso.begin_commit_nowait(txn.started(), participants, looked_at, txn.written_by)
-    if commit_ts is None:
+    without_r4 = failpoints.active("without_R4")
+    begun = txn.engine.tso.begin_commit_nowait(
+        txn.started(), participants, () if without_r4 else looked_at, txn.written_by
+    )
+    if begun is None:
         return False
-    txn.commit_ts = commit_ts
-    Committing(txn, writers, participants, on_done).start()
+    txn.commit_ts = begun.commit_ts
+    Committing(txn, writers, participants, on_done, guarded=begun.guarded and not without_r4).start()
     return True
 
 
@@ -124,18 +117,15 @@ async def _fetch_dependencies(
     writers: list[Branch], on_all: set[ShardName], timeout_s: float
 ) -> list[Timestamp]:
     """The writers that were replaced; a shard with too many to list goes to `on_all`."""
-    answers = await gather([branch.connection.run(["SELECT @txg_deps"], timeout_s) for branch in writers])
-    found: set[int] = set()
+    answers = await gather([branch.connection.run([DEPENDENCIES], timeout_s) for branch in writers])
+    found: set[Timestamp] = set()
     for branch, rows in zip(writers, answers, strict=True):
-        value = rows[0].rows[0][0]
-        listed = parse_dependencies(
-            None if value is None else value if isinstance(value, bytes) else str(value)
-        )
+        listed = listed_dependencies(rows[0])
         if listed is None:
             on_all.add(branch.shard)
         else:
-            found |= listed
-    return [Timestamp(writer) for writer in sorted(found)]
+            found.update(listed)
+    return sorted(found)
 
 
 def _before_prewrite_error(error: Exception) -> Exception:

@@ -9,6 +9,7 @@ Source: docs/protocol.md, "A transaction" step 4.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from tso.types import Outcome, ShardName, Timestamp
 from txguard.engine import failpoints, outstanding
 from txguard.engine.branch import Branch
-from txguard.engine.install import prewrite_procedure
+from txguard.engine.concurrent import settle
+from txguard.engine.install import DATABASE, HELD_BACK, prewrite_procedure
 from txguard.engine.shard import ConnectionLost, ShardError
 from txguard.engine.states import TransactionState
 
@@ -28,16 +30,28 @@ OnDone = Callable[[Rest | None], None]
 """Called once. None: committed. Otherwise what is still to be awaited, and raises what COMMIT raises."""
 
 
+PREWRITE = f"CALL `{DATABASE}`.`prewrite_"
+"""How every prewrite begins. Where it succeeds, the connection is outside any transaction again."""
+
+
 def prewrite_statement(
-    epoch: int, start_ts: Timestamp, commit_ts: Timestamp, participants: Sequence[ShardName]
+    epoch: int,
+    start_ts: Timestamp,
+    commit_ts: Timestamp,
+    participants: Sequence[ShardName],
+    *,
+    guarded: bool = False,
 ) -> str:
-    """The commit record through the epoch's view, the lock record of a cross-shard commit, COMMIT."""
+    """The commit record through the epoch's view, the lock record of a cross-shard commit, COMMIT.
+
+    `guarded`: HELD_BACK instead, where the transaction replaced versions that may be undecided [R4].
+    """
     names = f"'{','.join(participants)}'" if len(participants) > 1 else "NULL"
-    return f"CALL {prewrite_procedure(epoch)}({start_ts},{commit_ts},{names})"
+    return f"CALL {prewrite_procedure(epoch)}({start_ts},{commit_ts},{names},{guarded:d})"
 
 
 class Committing:
-    __slots__ = ("_failures", "_on_done", "_participants", "_pending", "_txn")
+    __slots__ = ("_failures", "_guarded", "_held_back", "_on_done", "_participants", "_pending", "_txn")
 
     def __init__(
         self,
@@ -45,11 +59,19 @@ class Committing:
         writers: Sequence[Branch],
         participants: tuple[ShardName, ...],
         on_done: OnDone,
+        *,
+        guarded: bool = False,
     ) -> None:
-        """`txn.commit_ts` has been taken. The writers' connections are this commit's own from now on."""
+        """`txn.commit_ts` has been taken. The writers' connections are this commit's own from now on.
+
+        `guarded`: dependencies have not been waited for; each prewrite looks whether there are any.
+        """
         self._txn, self._participants, self._on_done = txn, participants, on_done
         self._pending = list(writers)
         """Those whose prewrite has not been answered."""
+        self._guarded = guarded
+        self._held_back: list[Branch] = []
+        """Those whose guarded prewrite has found dependencies."""
         self._failures: list[str] = []
         for branch in writers:
             del txn.branches[branch.shard]
@@ -59,7 +81,7 @@ class Committing:
 
     def abort(self) -> None:
         """Whoever waits was interrupted: the connections come back as lost, and `on_done` is still called."""
-        for branch in self._pending:
+        for branch in (*self._pending, *self._held_back):
             branch.connection.abort()
 
     # ---------------------------------------------------------------- prewrite
@@ -71,19 +93,19 @@ class Committing:
                 self._txn.connections.release(branch.shard, branch.connection)
             self._on_done(outstanding.interrupted(self._txn, error))
             return
+        for branch in tuple(self._pending):
+            failpoints.passing("prewrite_before_send", partial(self._send, branch))
+
+    def _send(self, branch: Branch, error: Exception | None) -> None:
         txn = self._txn
         assert txn.commit_ts is not None
-        statements = [prewrite_statement(txn.epoch, txn.started(), txn.commit_ts, self._participants)]
-        for branch in tuple(self._pending):
-            failpoints.passing("prewrite_before_send", partial(self._send, branch, statements))
-
-    def _send(self, branch: Branch, statements: Sequence[str], error: Exception | None) -> None:
         if error is None:
-            answered = partial(self._answered, branch)
+            statement = prewrite_statement(
+                txn.epoch, txn.started(), txn.commit_ts, self._participants, guarded=self._guarded
+            )
+            timeout_s = txn.engine.settings.prewrite_timeout_s
             try:
-                branch.connection.run_nowait(
-                    statements, answered, self._txn.engine.settings.prewrite_timeout_s
-                )
+                branch.connection.run_nowait([statement], partial(self._answered, branch), timeout_s)
                 return
             except (ConnectionLost, ShardError) as lost:
                 error = lost
@@ -93,18 +115,42 @@ class Committing:
         failpoints.passing("prewrite_one_done", lambda failed: self._one_done(branch, error or failed))
 
     def _one_done(self, branch: Branch, error: Exception | None) -> None:
+        self._pending.remove(branch)
+        if self._guarded and isinstance(error, ShardError) and error.errno == HELD_BACK:
+            self._held_back.append(branch)
+        else:
+            self._let_go(branch, error)
+        if self._pending:
+            return
+        if self._failures:
+            while self._held_back:
+                self._let_go(self._held_back.pop(), ConnectionLost("another participant failed"))
+            failed = "; ".join(self._failures)
+            self._on_done(outstanding.prewrite_failed(self._txn, self._participants, failed))
+        elif self._held_back:
+            self._on_done(self._settle_dependencies())
+        else:
+            failpoints.passing("commit_before_end", self._end)
+
+    def _let_go(self, branch: Branch, error: Exception | None) -> None:
+        """The connection goes back, or is dropped with all that the transaction has done on it."""
         if error is not None:
             self._failures.append(f"{branch.shard}: {error}")
             branch.connection.abort()
         self._txn.connections.release(branch.shard, branch.connection)
-        self._pending.remove(branch)
-        if self._pending:
-            return
-        if self._failures:
-            failed = "; ".join(self._failures)
-            self._on_done(outstanding.prewrite_failed(self._txn, self._participants, failed))
-        else:
-            failpoints.passing("commit_before_end", self._end)
+
+    async def _settle_dependencies(self) -> None:
+        """[R4] Wait until what was replaced is decided, then prewrite where that was held back."""
+        held_back, self._held_back, self._guarded = self._held_back, [], False
+        self._pending = held_back
+        done: asyncio.Future[Rest | None] = asyncio.get_running_loop().create_future()
+        self._on_done = partial(hand_over, done)
+        results = await settle([outstanding.wait_dependencies(self._txn, branch) for branch in held_back])
+        for branch, result in zip(tuple(held_back), results, strict=True):
+            self._send(branch, result)
+        rest = await done
+        if rest is not None:
+            await rest
 
     # ---------------------------------------------------------------- the commit point has passed
 
@@ -139,3 +185,11 @@ class Committing:
         if len(participants) > 1:
             counters.committed_cross_shard += 1
             txn.engine.cleaner.add_decided(txn.started(), participants)
+
+
+def hand_over(done: asyncio.Future[Rest | None], rest: Rest | None) -> None:
+    """An `on_done` for a coroutine that waits."""
+    if not done.done():
+        done.set_result(rest)
+    elif rest is not None:
+        rest.close()  # Whoever waited was interrupted, and has given the commit up.

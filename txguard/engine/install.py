@@ -57,6 +57,9 @@ INSTALL_STATEMENTS: Final = (
     f"INSERT IGNORE INTO `{DATABASE}`.`rollback_counter` (`id`, `n`) VALUES (1, 0)",
 )
 
+HELD_BACK: Final = 9107
+"""A prewrite's error: nothing has happened, the dependencies must be looked at first. No client sees it."""
+
 CLEAR_VARIABLES: Final = "SET @txg_start_ts=NULL"
 """What ends a transaction's right to write on a connection."""
 
@@ -113,11 +116,14 @@ def prewrite_procedure(epoch: int) -> str:
 def create_prewrite_statement(epoch: int) -> str:
     """One statement in place of four: a server parses it once a connection, and answers once.
 
-    An error of the first INSERT (a tombstone, a dropped view) leaves it before the COMMIT.
+    An error of the first INSERT (a tombstone, a dropped view) leaves it before the COMMIT. With `g` it does nothing but
+    raise HELD_BACK where the transaction has replaced versions that may be undecided [R4].
     """
     return (
         f"CREATE PROCEDURE {prewrite_procedure(epoch)}"
-        "(IN s BIGINT UNSIGNED, IN c BIGINT UNSIGNED, IN p VARCHAR(2048)) SQL SECURITY INVOKER BEGIN "
+        "(IN s BIGINT UNSIGNED, IN c BIGINT UNSIGNED, IN p VARCHAR(2048), IN g TINYINT) "
+        "SQL SECURITY INVOKER BEGIN IF g = 1 AND @txg_deps IS NOT NULL THEN "
+        f"SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {HELD_BACK}, MESSAGE_TEXT = 'it has dependencies'; END IF; "
         f"INSERT INTO {epoch_view(epoch)} (start_ts, commit_ts, state, participants) VALUES (s, c, 'C', p); "
         f"IF p IS NOT NULL THEN INSERT INTO `{DATABASE}`.`txn_lock` (start_ts, commit_ts, participants) "
         "VALUES (s, c, p); END IF; "

@@ -9,13 +9,18 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from tso.errors import TsoError
-from tso.types import Orphan, Outcome, ShardName
+from tso.types import Orphan, Outcome, ShardName, Timestamp
+from txguard.engine.branch import Branch
 from txguard.engine.resolve import Decision
+from txguard.engine.shard import Rows
 from txguard.engine.states import TransactionState
+from txguard.engine.triggers import parse_dependencies
 from txguard.errors import Conflict, OutcomeUndetermined
 
 if TYPE_CHECKING:
     from txguard.engine.transaction import Transaction
+
+DEPENDENCIES = "SELECT @txg_deps"
 
 
 async def prewrite_failed(txn: Transaction, participants: tuple[ShardName, ...], failed: str) -> None:
@@ -29,6 +34,24 @@ async def prewrite_failed(txn: Transaction, participants: tuple[ShardName, ...],
     txn.state = TransactionState.ROLLED_BACK
     txn.engine.counters.rolled_back += 1
     raise Conflict(f"rolled back on all shards because a prewrite failed ({failed}); run it again")
+
+
+async def wait_dependencies(txn: Transaction, branch: Branch) -> None:
+    """[R4] Until the versions that the transaction replaced on this branch are committed.
+
+    Raises DependencyRolledBack and the like: it must be rolled back then.
+    """
+    settings = txn.engine.settings
+    [rows] = await branch.connection.run([DEPENDENCIES], settings.control_timeout_s)
+    timeout_s = settings.before_prewrite_timeout_s * settings.before_prewrite_tries
+    await txn.engine.tso.wait_dependencies(txn.started(), listed_dependencies(rows), branch.shard, timeout_s)
+
+
+def listed_dependencies(rows: Rows) -> set[Timestamp] | None:
+    """The answer to DEPENDENCIES; None: too many to list."""
+    value = rows.rows[0][0]
+    listed = parse_dependencies(None if value is None else value if isinstance(value, bytes) else str(value))
+    return None if listed is None else {Timestamp(writer) for writer in listed}
 
 
 async def interrupted(txn: Transaction, error: BaseException) -> None:

@@ -35,18 +35,20 @@ def ready_branch(txn: Transaction, shard: ShardName) -> Branch | None:
     branch = txn.branches.get(shard)
     if txn.read_ts is not None and (branch is None or not branch.view_open):
         return None
-    engine = txn.engine
+    if branch is not None:
+        return branch
+    connection = txn.connections.acquire_nowait(shard) if txn.engine.is_fenced(shard) else None
+    if connection is None:
+        return None
     if txn.start_ts is None:
-        epoch = engine.tso.epoch
-        begun = engine.tso.begin_nowait()
+        epoch = txn.engine.tso.epoch
+        begun = txn.engine.tso.begin_nowait()
         if begun is None:
+            txn.connections.release(shard, connection)
             return None
         txn.epoch = epoch
         txn.start_ts, txn.floor = begun
-    if branch is None:
-        connection = txn.connections.acquire_nowait(shard) if engine.is_fenced(shard) else None
-        if connection is not None:
-            branch = txn.branches[shard] = Branch(shard, connection)
+    branch = txn.branches[shard] = Branch(shard, connection)
     return branch
 
 

@@ -15,7 +15,7 @@ from proxy.doctor.report import as_json, exit_code
 ALL = ("GRANT ALL PRIVILEGES ON *.* TO `txguard`@`%`",)
 NEEDED = (
     "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, PROCESS, REFERENCES, INDEX, ALTER, LOCK TABLES, "
-    "CREATE VIEW, TRIGGER ON *.* TO `t`@`%`"
+    "CREATE VIEW, CREATE ROUTINE, ALTER ROUTINE, EXECUTE, TRIGGER ON *.* TO `t`@`%`"
 )
 GOOD = ServerFacts(
     shard="s1",
@@ -109,7 +109,8 @@ def test_exactly_the_needed_privileges_do() -> None:
 
 
 @pytest.mark.parametrize(
-    "privilege", ["TRIGGER", "CREATE VIEW", "INDEX", "PROCESS", "REFERENCES", "LOCK TABLES"]
+    "privilege",
+    ["TRIGGER", "CREATE VIEW", "CREATE ROUTINE", "EXECUTE", "INDEX", "PROCESS", "REFERENCES", "LOCK TABLES"],
 )
 def test_each_needed_privilege_is_missed(privilege: str) -> None:
     grant = NEEDED.replace(f", {privilege}", "")

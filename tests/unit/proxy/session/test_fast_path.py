@@ -257,7 +257,6 @@ async def test_the_plain_case_is_answered_at_once() -> None:
         "SELECT name FROM users",
         "SELECT name FROM users WHERE id IN (1, 2, 3, 4, 5, 6, 7, 8, 900, 40)",
         "SELECT name FROM users WHERE id = 5 FOR UPDATE",
-        "UPDATE users SET age = 1 WHERE id = 5",
         "SELECT @x FROM users WHERE id = 5",
     ],
 )
