@@ -18,3 +18,5 @@ class Unit:
     """The tables without a primary key that it has written."""
     lost_deadlock: bool = False
     """Chosen as the one to give way: what interrupts its statement means 1213."""
+    told: bool = False
+    """The client has been told its start_ts in an OK packet."""

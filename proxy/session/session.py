@@ -42,7 +42,6 @@ class Session:
         self._statements = PreparedStatements(process.limits.max_packet_bytes)
         self._query_engine = QueryEngine(self._talk)
         self._fast_path = FastPath(self._talk, client, self._query_engine, self._carry_on)
-        self._told_start_ts = 0
         if login.capabilities & Capability.SESSION_TRACK:
             client.session_state = self._session_state
         process.registry.add(self)
@@ -264,11 +263,11 @@ class Session:
 
     def _session_state(self) -> bytes:
         """The start_ts of the open transaction, once: whoever loses the proxy in COMMIT then knows what to ask for."""
-        start_ts = self._talk.transactions.open_start_ts
-        if start_ts in (0, self._told_start_ts):
+        unit = self._talk.transactions.unit
+        if unit is None or unit.told or unit.transaction.start_ts is None:
             return b""
-        self._told_start_ts = start_ts
-        return make_variable_change("txguard_start_ts", str(start_ts))
+        unit.told = True
+        return make_variable_change("txguard_start_ts", str(unit.transaction.start_ts))
 
     # ------------------------------------------------------------ errors
 

@@ -48,14 +48,9 @@ class SessionTransactions:
     def start_ts(self) -> int:
         """Of the open transaction (0: it has none yet), or of the last one when none is open (0: there was none)."""
         if self.unit is not None:
-            return self.open_start_ts
+            return self.unit.transaction.start_ts or 0
         latest = None if self._latest is None else self._latest.start_ts
         return latest or self._earlier_start_ts
-
-    @property
-    def open_start_ts(self) -> int:
-        """0: no transaction is open, or it has none yet."""
-        return 0 if self.unit is None else self.unit.transaction.start_ts or 0
 
     # ------------------------------------------------------------ events
 

@@ -191,6 +191,8 @@ async def test_without_managed_tables_nothing_is_validated() -> None:
 
 
 class FakeClient:
+    session_state = None
+
     def __init__(self) -> None:
         self.sequence = 1
         self.closed = False
