@@ -7,7 +7,7 @@ the client sent reaches the shard unchanged. Only values that routing looks at a
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,9 +18,11 @@ from proxy.routing.values import KeyValue
 from proxy.sql.operands import Literal, Operand, Parameter, Scalar, resolve
 from proxy.sql.patch import patched_table
 from proxy.sql.plan import Planned
-from proxy.sql.template import Bindings, SessionValue, Template
+from proxy.sql.template import AwayRows, Bindings, SessionValue, Template
 from proxy.wire.statements import ExecuteRequest
-from tso.types import ShardName, Timestamp
+from tso.types import Timestamp
+
+_NOTHING: Mapping[AwayRows, str] = {}
 
 
 class BoundStatement(NamedTuple):
@@ -45,7 +47,7 @@ class Reading:
 class Execution:
     """`session` fills the holes that only the session can."""
 
-    __slots__ = ("_key_values", "_parameters", "bound", "planned", "reading", "session")
+    __slots__ = ("_key_values", "_parameters", "away", "bound", "planned", "reading", "session")
 
     def __init__(
         self,
@@ -58,6 +60,8 @@ class Execution:
         self.session = session
         self.reading = reading
         self.bound = bound
+        self.away: Mapping[AwayRows, str] = _NOTHING
+        """What other shards answered for `QueryPlan.away`."""
         self._parameters: Sequence[str] | None = None
         self._key_values: Sequence[KeyValue] | None = None
 
@@ -138,10 +142,9 @@ class Execution:
         too_new: Sequence[Timestamp] = (),
         stream: bool = True,
         limit_bytes: int | None = None,
-        shard: ShardName | None = None,
     ) -> TextStatement:
         """A template with its holes filled, as text."""
-        sql = self.text(template, too_new=too_new, shard=shard)
+        sql = self.text(template, too_new=too_new)
         return TextStatement(sql.encode("utf-8", "surrogateescape"), stream, limit_bytes)
 
     def text(
@@ -150,7 +153,6 @@ class Execution:
         *,
         too_new: Sequence[Timestamp] = (),
         generated: int | None = None,
-        shard: ShardName | None = None,
     ) -> str:
         bindings = Bindings(
             literals=self.planned.literals,
@@ -158,6 +160,6 @@ class Execution:
             session=self.session,
             too_new=too_new,
             generated=generated,
-            shard=shard,
+            away=self.away,
         )
         return template.render(bindings, patched_table)

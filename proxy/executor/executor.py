@@ -20,6 +20,7 @@ from proxy.backend.reply import RelayReply
 from proxy.backend.statements import TextStatement
 from proxy.executor.answers import Answer
 from proxy.executor.autocommit import AutocommitRead
+from proxy.executor.away_rows import away_rows
 from proxy.executor.collate import filter_show
 from proxy.executor.connections import SessionConnections
 from proxy.executor.execution import Execution
@@ -70,6 +71,9 @@ class Executor:
 
         `first`: what became of a write that was sent already.
         """
+        if plan.away:
+            results = self.connections.profile.character_set_results
+            execution.away = {part: await away_rows(part, self.ask, results) for part in plan.away}
         where = await self._shards(plan, execution, unit)
         if plan.access is Access.READ:
             await self._read(

@@ -47,7 +47,7 @@ class Read:
             plan.template, too_new=too_new, stream=not execution.binary, limit_bytes=self.limit_bytes
         )
 
-    def part(self, too_new: Sequence[Timestamp] = (), shard: ShardName | None = None) -> Statement:
+    def part(self, too_new: Sequence[Timestamp] = ()) -> Statement:
         """For one shard of several."""
         if self.plan.scatter is None or self.plan.scatter.merge is None:
             raise NotSupported(self.plan.scatter_refusal)
@@ -56,7 +56,6 @@ class Read:
             too_new=too_new,
             stream=False,
             limit_bytes=self.limit_bytes,
-            shard=shard,
         )
 
     # ------------------------------------------------------------ in a transaction
@@ -74,7 +73,7 @@ class Read:
                 raise NotSupported(
                     "this form of SELECT while a newer version of its table is being committed"
                 )
-            return self.statement(too_new) if len(self.shards) == 1 else self.part(too_new, shard)
+            return self.statement(too_new) if len(self.shards) == 1 else self.part(too_new)
 
         return raise_first_error(await transaction.read(self.shards, build, quiet=self.plan.joins))
 

@@ -1,16 +1,19 @@
 """COM_STMT_PREPARE: what a statement's parameters and columns will be, asked of a shard that prepares it.
 
 The rule: only statements that a shard could run are asked about; the session's own (SET, BEGIN, SHOW …) and DDL have no
-parameters, and their columns come with the rows. The shard is one that has the tables.
+parameters, and their columns come with the rows. The shard is one that has the tables. Drivers go by its definitions of
+the parameters, too: MySQL's for Java binds a number as unsigned only where the server says that the parameter is.
 """
 
 from __future__ import annotations
 
+from proxy.backend.reply import PrepareReply
 from proxy.session.conversation import Conversation
 from proxy.sql.plan import InsertPlan, OneShard, Planned, QueryPlan
 from proxy.wire.capabilities import ColumnFlag
-from proxy.wire.columns import BINARY_COLLATION, ColumnDefinition
+from proxy.wire.columns import BINARY_COLLATION, ColumnDefinition, parse_column_definition
 from proxy.wire.field_types import FieldType
+from proxy.wire.packets import split_packets
 from txguard.engine.shard import ConnectionLost
 
 _PARAMETER = ColumnDefinition(b"?", FieldType.VAR_STRING, BINARY_COLLATION, 0, int(ColumnFlag.BINARY))
@@ -21,13 +24,14 @@ async def definitions(
     planned: Planned, sql: bytes, talk: Conversation
 ) -> tuple[list[ColumnDefinition], list[ColumnDefinition]]:
     """Parameters and columns. Raises the shard's error when it cannot prepare the statement."""
-    parameters = [_PARAMETER] * planned.parameters
     if not isinstance(planned.plan, QueryPlan | InsertPlan):
-        return parameters, []
-    return parameters, await _columns(planned.plan, sql, talk)
+        return [_PARAMETER] * planned.parameters, []
+    reply = await _prepare(planned.plan, sql, talk)
+    payloads = list(split_packets(reply.packets))[1 : reply.num_params + 1]
+    return [parse_column_definition(payload) for payload in payloads], reply.columns()
 
 
-async def _columns(plan: QueryPlan | InsertPlan, sql: bytes, talk: Conversation) -> list[ColumnDefinition]:
+async def _prepare(plan: QueryPlan | InsertPlan, sql: bytes, talk: Conversation) -> PrepareReply:
     services = talk.process.services
     settings = services.engine.settings
     shard = plan.route.home if isinstance(plan.route, OneShard) else services.pick_any()
@@ -37,7 +41,7 @@ async def _columns(plan: QueryPlan | InsertPlan, sql: bytes, talk: Conversation)
             reply = await connection.prepare(sql, settings.control_timeout_s)
             if reply.error is not None:
                 raise reply.error
-            return reply.columns()
+            return reply
         except ConnectionLost:
             if attempt == TRIES:
                 raise

@@ -9,7 +9,7 @@ from proxy.routing.tables import Table, TableKind
 from proxy.sql.checks import check_of, point_rows
 from proxy.sql.errors import ColumnCountMismatch, UnknownColumn
 from proxy.sql.plan import Access, AllShards, AnyShard, ByKeys, Check, OneShard, QueryPlan, Route, Scatter
-from proxy.sql.planning import Planning, refuse_unequal, roots_of, tables_of
+from proxy.sql.planning import Planning, refuse_information_schema, refuse_unequal, roots_of, tables_of
 from proxy.sql.scatter import ScatterBuilder
 from proxy.sql.scope import Block, Source
 from proxy.sql.sharding import Routing, Sharding, decide
@@ -20,6 +20,7 @@ def plan_change(node: Update | Delete, planning: Planning) -> QueryPlan:
     scope = planning.scope()
     block = scope.change(node)
     targets = _targets(node, block)
+    refuse_information_schema(scope.blocks)
     planning.find_holes(scope.blocks, consistent_read=False)
     sharding = Sharding(scope.blocks, planning.schemas)
     replicated = _replicated(targets, scope.blocks, node)
@@ -138,6 +139,7 @@ def plan_insert_select(node: Insert, planning: Planning) -> QueryPlan:
     scope.query(node.query, None, "top")
     if any(isinstance(block.node, Select) and block.node.locking for block in scope.blocks):
         raise NotSupported("INSERT … SELECT … FOR UPDATE")
+    refuse_information_schema(scope.blocks)
     planning.find_holes(scope.blocks, consistent_read=False)
     for assignment in node.on_duplicate:
         refuse_key_change(target, assignment.column.name.lower())

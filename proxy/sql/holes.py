@@ -89,8 +89,8 @@ def find_sources(
             if not isinstance(source.node, TableName):
                 continue
             if source.information_schema:
-                away = filtered(source.node.name, source.alias, min(schemas.all_shards), schemas.away)
-                holes.replace(source.node.start, source.node.end, *away)
+                rows = filtered(source.node.name, source.alias, schemas.away)
+                holes.replace(source.node.start, source.node.end, *rows)
             elif consistent_read and source.table is not None and source.table.managed:
                 _table_hole(source, tokens, holes)
                 patchable &= not source.node.partition and aliases.count(source.alias.lower()) == 1

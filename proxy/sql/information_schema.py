@@ -3,8 +3,8 @@
 Each reference to one of its tables becomes a derived table with the same columns and fewer rows. Tables that are not
 listed here are of one server's inside and are refused.
 
-Every shard has every table but the single ones, whose rows their homes alone have. So that a table's rows come from
-one shard, the first shard answers for all it has, and the others for the single tables that live away from it.
+Every shard has every table but the single ones, which their homes alone have. The first shard answers; what the
+others know of single tables that live away from it is asked of them before, and stands in its question as rows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from proxy.errors import NotSupported
 from proxy.routing.tables import Table
 from proxy.sql.operands import quote_name
-from proxy.sql.template import NotOnShard, Part
+from proxy.sql.template import AwayRows, Part
 from tso.types import ShardName
 
 _SCHEMA = "{0} <> '_txguard'"
@@ -29,6 +29,8 @@ _FILTERS: dict[str, str] = {
     "TABLE_CONSTRAINTS": _SCHEMA.format("TABLE_SCHEMA"),
     "CHECK_CONSTRAINTS": _SCHEMA.format("CONSTRAINT_SCHEMA"),
     "REFERENTIAL_CONSTRAINTS": _SCHEMA.format("CONSTRAINT_SCHEMA"),
+    "TABLE_PRIVILEGES": "FALSE",
+    "COLUMN_PRIVILEGES": "FALSE",
     "VIEWS": _SCHEMA.format("TABLE_SCHEMA"),
     "ROUTINES": _SCHEMA.format("ROUTINE_SCHEMA"),
     "PARAMETERS": _SCHEMA.format("SPECIFIC_SCHEMA"),
@@ -53,36 +55,44 @@ _ABOUT_TABLES = {
 """Those with rows of one table each, beside TABLE_NAME: the column with its database."""
 _ABOUT_CONSTRAINTS = "CHECK_CONSTRAINTS"
 """Says on some servers only whose constraint it is."""
-ENUMS = frozenset("TABLE_TYPE ROW_FORMAT COLUMN_KEY UPDATE_RULE DELETE_RULE MATCH_OPTION".split())
-"""Columns that MySQL sorts by number and MariaDB by text."""
 
 
-def differs(table: str) -> bool:
+def about_tables(table: str) -> bool:
     """Whether the shards answer differently where single tables live away from the first of them."""
     return table.upper() in _ABOUT_TABLES or table.upper() == _ABOUT_CONSTRAINTS
 
 
-def divisible(table: str) -> bool:
-    """Whether each shard can answer for its own tables."""
-    return table.upper() in _ABOUT_TABLES
-
-
-def filtered(
-    table: str, alias: str, first: ShardName | None = None, away: Iterable[Table] = ()
-) -> list[Part]:
+def filtered(table: str, alias: str, away: Iterable[Table] = ()) -> list[Part]:
     """The derived table that stands for information_schema.`table`, with its alias. Raises NotSupported.
 
-    `away`: the single tables that do not live on the shard `first`.
+    `away`: the single tables that do not live on the shard that is asked, the first.
     """
     condition = _FILTERS.get(table.upper())
     if condition is None:
         raise NotSupported(f"information_schema.{table}")
-    parts: list[Part] = [f"(SELECT * FROM information_schema.{table.upper()} WHERE {condition}"]
-    names = ", ".join(f"({_text(one.schema)}, {_text(one.name)})" for one in away)
-    if first is not None and names and divisible(table):
-        schema = _ABOUT_TABLES[table.upper()]
-        parts.append(NotOnShard(first, f" AND ({schema}, TABLE_NAME) IN ({names})"))
-    return [*parts, f") AS {quote_name(alias)}"]
+    start = f"(SELECT * FROM information_schema.{table.upper()} WHERE {condition}"
+    homes: dict[ShardName, list[Table]] = {}
+    for one in away if about_tables(table) else ():
+        assert one.home is not None, "only single tables are away"
+        homes.setdefault(one.home, []).append(one)
+    end = f") AS {quote_name(alias)}"
+    if not homes:
+        return [start, end]
+    questions = tuple((home, _question(table.upper(), tables)) for home, tables in sorted(homes.items()))
+    names = frozenset(one.name for tables in homes.values() for one in tables)
+    return [start, AwayRows(questions, names), end]
+
+
+def _question(table: str, about: Iterable[Table]) -> str:
+    names = ", ".join(f"({_text(one.schema)}, {_text(one.name)})" for one in about)
+    if table != _ABOUT_CONSTRAINTS:
+        condition = f"({_ABOUT_TABLES[table]}, TABLE_NAME) IN ({names})"
+        return f"SELECT * FROM information_schema.{table} WHERE {_FILTERS[table]} AND {condition}"
+    return (
+        f"SELECT * FROM information_schema.{table} WHERE (CONSTRAINT_SCHEMA, CONSTRAINT_NAME) IN (SELECT "
+        "CONSTRAINT_SCHEMA, CONSTRAINT_NAME FROM information_schema.TABLE_CONSTRAINTS WHERE CONSTRAINT_TYPE = 'CHECK' "
+        f"AND (TABLE_SCHEMA, TABLE_NAME) IN ({names}))"
+    )
 
 
 def _text(name: str) -> str:

@@ -56,7 +56,7 @@ from proxy.sql.statement_plans import (
     UsePlan,
     VariableScope,
 )
-from proxy.sql.template import SessionValue, Template
+from proxy.sql.template import AwayRows, SessionValue, Template
 from tso.types import ShardName
 
 __all__ = [
@@ -219,6 +219,8 @@ class QueryPlan:
     reads: tuple[Table, ...] = ()
     """Managed tables that a WRITE reads without writing them (INSERT … SELECT, joins, subqueries): it sees their
     undecided rows, so it must be validated like a locking read [R5] before it may stand."""
+    away: tuple[AwayRows, ...] = ()
+    """The holes of `template` for which other shards are to be asked before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,12 @@ def roots_of(blocks: Iterable[Block]) -> list[Expression]:
     return [root for block in blocks for root in block.roots]
 
 
+def refuse_information_schema(blocks: Iterable[Block]) -> None:
+    """In a statement that writes: each shard would write what it knows itself."""
+    if any(source.information_schema for block in blocks for source in block.sources):
+        raise NotSupported("information_schema in a statement that writes")
+
+
 def refuse_unequal(expressions: Iterable[Expression]) -> None:
     """A write of reference tables must come to the same on every shard."""
     for root in expressions:

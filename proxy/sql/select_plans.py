@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from proxy.errors import NotSupported
 from proxy.routing.tables import Table
 from proxy.sql.checks import check_of
-from proxy.sql.information_schema import ENUMS, divisible
 from proxy.sql.lexer import Tokens
 from proxy.sql.plan import Access, AllShards, Check, QueryPlan, Scatter
 from proxy.sql.planning import Planning, tables_of
 from proxy.sql.scatter import ScatterBuilder
 from proxy.sql.scope import Block
-from proxy.sql.sharding import Routing, Sharding, decide, divided_name
-from proxy.sql.syntax import ColumnName, Query, Select, walk
+from proxy.sql.sharding import Routing, Sharding, decide
+from proxy.sql.syntax import Query, Select
 
 
 def plan_select(query: Query, planning: Planning) -> QueryPlan:
@@ -26,16 +25,17 @@ def plan_select(query: Query, planning: Planning) -> QueryPlan:
         raise NotSupported("a locking clause in a subquery or UNION member")
     patchable = planning.find_holes(blocks, consistent_read=not locking)
     sharding = Sharding(blocks, planning.schemas)
-    routing = _of_all_tables(query, blocks, planning) or decide(sharding, locking=locking)
+    routing = decide(sharding, locking=locking)
     scatter, refusal = _scatter(query, blocks, sharding, routing, planning)
     managed = [s for b in blocks for s in b.sources if s.table is not None and s.table.managed]
     information_schema = any(s.information_schema for b in blocks for s in b.sources)
+    template = planning.template(query.start, query.end)
     return QueryPlan(
         access=Access.LOCKING_READ if locking else Access.READ,
         route=routing.route,
         tables=tables_of(blocks),
         written=_locked(query, blocks) if locking else (),
-        template=planning.template(query.start, query.end),
+        template=template,
         template_only=bool(planning.session_values) or information_schema,
         session_values=planning.session_values,
         scatter=scatter,
@@ -47,23 +47,8 @@ def plan_select(query: Query, planning: Planning) -> QueryPlan:
         inserts=False,
         replicated=False,
         returns_rows=True,
+        away=template.away,
     )
-
-
-def _of_all_tables(query: Query, blocks: Sequence[Block], planning: Planning) -> Routing | None:
-    """What asks information_schema for tables that live on several shards: each answers for its own."""
-    if not isinstance(query, Select) or len(blocks) != 1 or len(blocks[0].sources) != 1 or query.locking:
-        return None
-    name = divided_name(blocks[0].sources[0], planning.schemas)
-    if name is None or not divisible(name):
-        return None
-    for item in query.order_by:
-        if any(isinstance(node, ColumnName) and node.name.upper() in ENUMS for node in walk(item.expression)):
-            raise NotSupported(
-                f"ORDER BY a column of information_schema.{name} that is an ENUM on MySQL, while "
-                "single tables live away from the first shard"
-            )
-    return Routing(AllShards(), True, "")
 
 
 def _scatter(

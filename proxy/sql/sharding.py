@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from proxy.errors import NotSupported
 from proxy.routing.tables import TableKind
 from proxy.sql.functions import AGGREGATES
-from proxy.sql.information_schema import differs
+from proxy.sql.information_schema import about_tables
 from proxy.sql.operands import Operand
 from proxy.sql.plan import AllShards, AnyShard, ByKeys, FirstShard, OneShard, Route, SameShard
 from proxy.sql.scope import Block, Schemas, Source
@@ -316,7 +316,7 @@ class Routing:
 def decide(sharding: Sharding, *, locking: bool) -> Routing:
     """The route of a query, UPDATE or DELETE of sharded or single tables. Raises NotSupported."""
     sources = [source for block in sharding.blocks for source in block.sources]
-    refuse_divided(sources, sharding.schemas)
+    _refuse_divided(sources, sharding.schemas)
     tables = [source.table for source in sources if source.table is not None]
     homes = {table.home for table in tables if table.kind is TableKind.SINGLE}
     classes = sharding.classes()
@@ -335,22 +335,21 @@ def decide(sharding: Sharding, *, locking: bool) -> Routing:
     return _decide_sharded(sharding, classes)
 
 
-def refuse_divided(sources: Sequence[Source], schemas: Schemas) -> None:
-    """No one shard can answer for all tables, where single ones live away from the first."""
-    divided = [name for name in (divided_name(source, schemas) for source in sources) if name is not None]
-    if divided:
-        names = ", ".join(sorted({table.name for table in schemas.away})[:3])
-        raise NotSupported(
-            f"more than a simple SELECT of information_schema.{divided[0]} alone, while single tables ({names}) live "
-            "away from the first shard"
-        )
-
-
-def divided_name(source: Source, schemas: Schemas) -> str | None:
-    """The name of a table of information_schema whose rows are spread over the shards, if the source is one."""
-    if not source.information_schema or not schemas.away or not isinstance(source.node, TableName):
-        return None
-    return source.node.name if differs(source.node.name) else None
+def _refuse_divided(sources: Sequence[Source], schemas: Schemas) -> None:
+    """Only the first shard is told of the single tables that live away from it."""
+    if not schemas.away or all(source.table is None for source in sources):
+        return
+    for source in sources:
+        if (
+            source.information_schema
+            and isinstance(source.node, TableName)
+            and about_tables(source.node.name)
+        ):
+            names = ", ".join(sorted({table.name for table in schemas.away})[:3])
+            raise NotSupported(
+                f"information_schema.{source.node.name} together with other tables, while single tables ({names}) "
+                "live away from the first shard"
+            )
 
 
 def _decide_sharded(sharding: Sharding, classes: list[list[Source]]) -> Routing:

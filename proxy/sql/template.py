@@ -7,8 +7,8 @@ it can get lost. A literal is a hole too, because the plan is shared by statemen
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from proxy.errors import NotSupported
 from proxy.routing.tables import Table
@@ -69,14 +69,17 @@ class Generated:
 
 
 @dataclass(frozen=True, slots=True)
-class NotOnShard:
-    """`text` on every shard but `shard`."""
+class AwayRows:
+    """What other shards than the first know of the single tables that live there, to stand beside what it knows.
 
-    shard: ShardName
-    text: str
+    `questions`: the SELECT for each of those shards. `tables`: those tables' names; rows of others are left out.
+    """
+
+    questions: tuple[tuple[ShardName, str], ...]
+    tables: frozenset[str]
 
 
-Part = str | Literal | Parameter | SessionValue | TableSource | LimitSum | Generated | NotOnShard
+Part = str | Literal | Parameter | SessionValue | TableSource | LimitSum | Generated | AwayRows
 """A `Literal` or `Parameter` part is its raw text (the sign, if any, stands in the text before it)."""
 
 
@@ -86,7 +89,7 @@ class Bindings:
 
     `literals`: the raw texts of `Planned.literals`. `parameters`: bound parameters as SQL literals. `session`:
     gives an SQL literal. `too_new`: X of [R3]. `generated`: the row's AUTO_INCREMENT value, when it needs one.
-    `shard`: which one of several is to run the text.
+    `away`: the rows that were asked for, as UNION ALL SELECT ….
     """
 
     literals: Sequence[str] = ()
@@ -94,7 +97,7 @@ class Bindings:
     session: Callable[[SessionValue], str] | None = None
     too_new: Sequence[Timestamp] = ()
     generated: int | None = None
-    shard: ShardName | None = None
+    away: Mapping[AwayRows, str] = field(default_factory=dict)
 
 
 PatchedSource = Callable[[Table, Sequence[Timestamp], str], str]
@@ -110,6 +113,10 @@ class Template:
         return "".join(
             part if isinstance(part, str) else _fill(part, bindings, patched) for part in self.parts
         )
+
+    @property
+    def away(self) -> tuple[AwayRows, ...]:
+        return tuple(part for part in self.parts if isinstance(part, AwayRows))
 
     @property
     def session_values(self) -> tuple[SessionValue, ...]:
@@ -136,8 +143,8 @@ def _fill(part: Part, bindings: Bindings, patched: PatchedSource | None) -> str:
             return bindings.session(part)
         case LimitSum(offset, count):
             return str(limit_value(offset, bindings) + limit_value(count, bindings))
-        case NotOnShard(shard, text):
-            return "" if bindings.shard in (None, shard) else text
+        case AwayRows():
+            return bindings.away[part]
         case Generated(own):
             return _generated(own, bindings)
 

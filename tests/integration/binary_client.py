@@ -20,7 +20,7 @@ from proxy.wire.statements import make_execute
 @dataclass(slots=True)
 class Statement:
     statement_id: int
-    parameters: int
+    parameters: list[ColumnDefinition]
     columns: list[ColumnDefinition]
 
 
@@ -32,8 +32,8 @@ class BinaryClient:
         self._connection._execute_command(Command.COM_STMT_PREPARE, sql)
         head = self._packet()
         columns, parameters = int.from_bytes(head[5:7], "little"), int.from_bytes(head[7:9], "little")
-        self._definitions(parameters)
-        return Statement(int.from_bytes(head[1:5], "little"), parameters, self._definitions(columns))
+        statement_id = int.from_bytes(head[1:5], "little")
+        return Statement(statement_id, self._definitions(parameters), self._definitions(columns))
 
     def execute(
         self,

@@ -139,7 +139,7 @@ def test_prepared(pair: Pair, sql: str, values: tuple[int | str | None, ...]) ->
     for connection in (pair.sharded, pair.alone):
         client = BinaryClient(connection)
         statement = client.prepare(sql)
-        assert statement.parameters == len(values)
+        assert len(statement.parameters) == len(values)
         bound = [value.encode() if isinstance(value, str) else value for value in values]
         answers.append(client.execute(statement, bound))
         client.close(statement)

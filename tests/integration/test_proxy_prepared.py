@@ -69,9 +69,22 @@ def change(client: BinaryClient, sql: str, *values: Any) -> OkPacket:
 
 def test_a_prepare_tells_parameters_and_columns(client: BinaryClient) -> None:
     statement = client.prepare("SELECT id, price AS p FROM thing WHERE id = ? AND name = ?")
-    assert statement.parameters == 2
+    assert len(statement.parameters) == 2
     assert [column.name for column in statement.columns] == [b"id", b"p"]
     assert client.prepare("UPDATE thing SET name = ? WHERE id = ?").columns == []
+
+
+def test_parameters_are_told_as_the_server_tells_them(
+    proxy_cluster: Cluster, client: BinaryClient, database: str
+) -> None:
+    """MySQL's driver for Java binds a number as unsigned only where the parameter is."""
+    with proxy_cluster.connect_shard(0, database) as shard:
+        server = BinaryClient(shard)
+        for sql in (
+            "INSERT INTO thing (id, big, day) VALUES (?, ?, ?)",
+            "SELECT id FROM thing WHERE big < ?",
+        ):
+            assert client.prepare(sql).parameters == server.prepare(sql).parameters
 
 
 @pytest.mark.parametrize("where", ["WHERE id = ?", "WHERE id + 0 = ?"])
@@ -214,7 +227,7 @@ def test_a_prepare_that_fails(client: BinaryClient, sql: str, errno: int) -> Non
 def test_unknown_and_closed_ids_are_1243(client: BinaryClient) -> None:
     statement = client.prepare("SELECT ?")
     client.close(statement)
-    for unknown in (statement, Statement(12345, 0, [])):
+    for unknown in (statement, Statement(12345, [], [])):
         with pytest.raises(pymysql.err.MySQLError) as caught:
             client.execute(unknown, [1])
         assert caught.value.args[0] == 1243

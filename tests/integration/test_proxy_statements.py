@@ -357,11 +357,44 @@ def test_information_schema_shows_single_tables_wherever_they_live(
     assert found == (("v", "v"), ("w", "w"))
     found = run(client, f"SELECT COUNT(*) FROM information_schema.table_constraints WHERE {of_this}")
     assert found == ((5,),)
+    found = run(
+        client,
+        "SELECT t.table_name, t.auto_increment, c.ordinal_position, c.column_key, k.constraint_name "
+        "FROM information_schema.tables AS t JOIN information_schema.columns AS c USING (table_schema, table_name) "
+        "LEFT JOIN information_schema.key_column_usage AS k USING (table_schema, table_name, column_name) "
+        f"WHERE {of_this} AND (t.table_type, c.column_name) = ('BASE TABLE', 'k') ORDER BY t.table_type, t.table_name",
+    )
+    assert found == tuple((f"on_s{number}", None, 1, "PRI", "PRIMARY") for number in (1, 2, 3))
+    union = "SELECT table_name AS t FROM information_schema.tables WHERE table_schema = DATABASE()"
+    assert len(run(client, f"{union} UNION ALL {union}")) == 10
     with pytest.raises(pymysql.err.NotSupportedError, match="on_s2"):
-        run(
-            client,
-            "SELECT 1 FROM information_schema.tables JOIN information_schema.columns USING (table_name)",
+        run(client, "SELECT 1 FROM wide WHERE EXISTS (SELECT 1 FROM information_schema.tables)")
+
+
+def test_information_schema_of_several_shards_keeps_types_and_foreign_letters(
+    client: Connection[Any], database: str
+) -> None:
+    check = "CONSTRAINT positive CHECK (v > 0)"
+    run(client, f"CREATE TABLE wide (id INT PRIMARY KEY, v INT, {check.replace('positive', 'of_wide')})")
+    comment = "COMMENT='txguard: single, home=s3; zażółć ''x'' 中'"
+    run(client, f"CREATE TABLE `Große` (v INT PRIMARY KEY, n DECIMAL(9,2) DEFAULT 1.5, {check}) {comment}")
+    for names in ("utf8mb4", "latin1", "binary"):
+        run(client, f"SET NAMES {names}")
+        row = (
+            "SELECT SUM(numeric_precision), MAX(column_default) FROM information_schema.columns "
+            "WHERE table_schema = DATABASE() AND data_type = 'decimal' AND table_name LIKE 'Gro%'"
         )
+        assert run(client, row)[0][0] == 9
+    run(client, "SET NAMES utf8mb4")
+    run(client, "SET character_set_results = NULL")
+    about = (
+        "SELECT table_comment, create_time > '2020-01-01' FROM information_schema.tables "
+        "WHERE table_name LIKE 'Gro%'"
+    )
+    assert run(client, about) == (("txguard: single, home=s3; zażółć 'x' 中", 1),)
+    checks = "SELECT constraint_name FROM information_schema.check_constraints WHERE constraint_schema = DATABASE()"
+    assert {row[0] for row in run(client, checks)} == {"of_wide", "positive"}
+    assert run(client, "SELECT * FROM information_schema.table_privileges") == ()
 
 
 def test_bare_kinds_in_a_statements_comment(

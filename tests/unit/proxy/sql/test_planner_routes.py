@@ -82,7 +82,7 @@ ROUTES = [
     ("WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 5) SELECT * FROM n", "any"),
     ("SELECT ROW_NUMBER() OVER (ORDER BY age) FROM users WHERE id = 4", "users[4]"),
     ("SELECT * FROM information_schema.schemata", "first"),
-    ("SELECT * FROM information_schema.tables", "all"),
+    ("SELECT * FROM information_schema.tables", "first"),
     ("UPDATE users SET age = 1 WHERE id = 5", "users[5]"),
     ("UPDATE users SET age = 1 WHERE id = 5 ORDER BY age LIMIT 1", "users[5]"),
     ("UPDATE users u JOIN orders o ON u.id = o.user_id SET u.age = o.n", "all"),
