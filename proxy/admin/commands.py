@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from proxy.admin.show_deadlocks import show_deadlocks
 from proxy.admin.show_locks import show_locks
 from proxy.admin.show_shards import show_shards
 from proxy.admin.show_status import show_status
@@ -18,6 +19,7 @@ COMMANDS: dict[AdminTopic, Callable[[Sources], Awaitable[LocalResult]]] = {
     AdminTopic.SHARDS: show_shards,
     AdminTopic.TRANSACTIONS: show_transactions,
     AdminTopic.LOCKS: show_locks,
+    AdminTopic.DEADLOCKS: show_deadlocks,
 }
 
 

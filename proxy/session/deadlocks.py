@@ -1,169 +1,166 @@
-"""Deadlocks over shards: InnoDB sees one shard, so the proxy looks for the cycles that go over several.
+"""Deadlocks over shards: InnoDB sees one shard, so the proxies look for the cycles that go over several.
 
-Owns the graph of who waits for whom (sans-IO: `waits_between`, `cycles`, `find_victims`) and `DeadlockWatch`, which
-draws it. The rules: shards are asked only while at least two sessions have waited for a while, one of them with
-connections to several shards; a cycle counts when it shows in two looks in a row, because the looks at several shards
-are not of one moment; its youngest member loses, with error 1213. `innodb_lock_wait_timeout` is the backstop.
+Owns `DeadlockWatch`, which gathers who waits and what the shards' lock tables say, and has the victim give way with
+error 1213. Who that is, `wait_graph` says. Over an oracle in this process there is no other proxy, and its own sessions
+are all; otherwise the proxies meet at the `WaitingBoard`. Shards are asked only while at least two sessions have waited
+for a while, one of them with connections to several. `innodb_lock_wait_timeout` is the backstop.
 Source: docs/protocol.md, "Deadlocks over shards".
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+import itertools
+from collections.abc import Sequence
+from time import monotonic
+from typing import Final
 
 import structlog
 
 from proxy.executor.services import Services
-from proxy.session.registry import Holding, SessionRegistry
+from proxy.session.deadlock_log import write_deadlock
+from proxy.session.registry import SessionRegistry
+from proxy.session.wait_graph import Deadlock, Edge, Suspects, Waiter, may_be_deadlocked
+from proxy.session.waiting_board import NOT_REACHED, WaitingBoard, meeting_place
+from tso.embedded import EmbeddedTso
 from tso.types import ShardName
 from txguard.engine.concurrent import settle
-from txguard.engine.shard import ConnectionLost, ShardError, ShardUnavailable, borrow
+from txguard.engine.shard import borrow
 
 log = structlog.get_logger(__name__)
 
-LOOK_INTERVAL_S = 0.25
-"""MariaDB shows a copy of its lock tables, and renews it only where nobody has looked for 0.1 s: leave undos a gap."""
-WAITS_LONG_S = 0.05
+REPORT_INTERVAL_S: Final = 0.08
+LOOK_INTERVAL_S: Final = 0.25
+"""MariaDB renews its copy of the lock tables where nobody has looked for 0.1 s: undos need a gap, too."""
+SECOND_LOOK_S: Final = 0.12
+"""How long after the look that showed a cycle."""
+WAITS_LONG_S: Final = 0.05
+STATEMENT_BYTES: Final = 1_000
+"""As much of a statement is kept."""
 
-Thread = tuple[ShardName, int]
-N = TypeVar("N")
-
-_COMMON = (
-    "SELECT waiter.trx_mysql_thread_id, holder.trx_mysql_thread_id FROM {table} waits "
-    "JOIN information_schema.innodb_trx waiter ON waiter.trx_id = waits.{waiter} "
-    "JOIN information_schema.innodb_trx holder ON holder.trx_id = waits.{holder}"
+_MARIADB: Final = (
+    # The first row says that the copy is of this very look: it shows the look itself.
+    "SELECT /* {nonce} */ own.trx_mysql_thread_id, 0 FROM information_schema.innodb_trx own "
+    "WHERE own.trx_mysql_thread_id = CONNECTION_ID() AND own.trx_query LIKE '%/* {nonce} */%' UNION ALL "
+    "SELECT waiter.trx_mysql_thread_id, holder.trx_mysql_thread_id FROM information_schema.innodb_lock_waits waits "
+    "JOIN information_schema.innodb_trx waiter ON waiter.trx_id = waits.requesting_trx_id "
+    "JOIN information_schema.innodb_trx holder ON holder.trx_id = waits.blocking_trx_id"
 )
-MARIADB_WAITS = _COMMON.format(
-    table="information_schema.innodb_lock_waits", waiter="requesting_trx_id", holder="blocking_trx_id"
+_MYSQL: Final = (
+    "SELECT CONNECTION_ID(), 0 UNION ALL "
+    "SELECT waiter.processlist_id, holder.processlist_id FROM performance_schema.data_lock_waits waits "
+    "JOIN performance_schema.threads waiter ON waiter.thread_id = waits.requesting_thread_id "
+    "JOIN performance_schema.threads holder ON holder.thread_id = waits.blocking_thread_id"
 )
-MYSQL_WAITS = _COMMON.format(
-    table="performance_schema.data_lock_waits",
-    waiter="requesting_engine_transaction_id",
-    holder="blocking_engine_transaction_id",
-)
-
-
-# ---------------------------------------------------------------- sans-IO
-
-
-def waits_between(
-    holdings: Iterable[Holding], edges: Iterable[tuple[Thread, Thread]]
-) -> dict[Holding, set[Holding]]:
-    """Who waits for whom, out of which thread of a shard waits for which."""
-    owners = {thread: holding for holding in holdings for thread in holding.threads}
-    graph: dict[Holding, set[Holding]] = {}
-    for waiter, holder in edges:
-        waiting, held = owners.get(waiter), owners.get(holder)
-        if waiting is not None and held is not None and waiting is not held:
-            graph.setdefault(waiting, set()).add(held)
-    return graph
-
-
-def cycles(graph: Mapping[N, set[N]]) -> list[frozenset[N]]:
-    """The sets of nodes that all reach each other (strongly connected, more than one). Tarjan, without recursion."""
-    index: dict[N, int] = {}
-    low: dict[N, int] = {}
-    on_path: dict[N, None] = {}
-    found: list[frozenset[N]] = []
-    for root in graph:
-        if root in index:
-            continue
-        work = [(root, iter(graph[root]))]
-        index[root] = low[root] = len(index)
-        on_path[root] = None
-        while work:
-            node, following = work[-1]
-            for target in following:
-                if target not in index:
-                    index[target] = low[target] = len(index)
-                    on_path[target] = None
-                    work.append((target, iter(graph.get(target, ()))))
-                    break
-                if target in on_path:
-                    low[node] = min(low[node], index[target])
-            else:
-                work.pop()
-                if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
-                if low[node] == index[node]:
-                    component = _take_from(on_path, node)
-                    if len(component) > 1:
-                        found.append(component)
-    return found
-
-
-def _take_from(path: dict[N, None], first: N) -> frozenset[N]:
-    """Cut the path's end off, from `first` on."""
-    taken: list[N] = []
-    while not taken or taken[-1] != first:
-        taken.append(path.popitem()[0])
-    return frozenset(taken)
-
-
-def find_victims(
-    now: Iterable[frozenset[tuple[int, int]]], before: Iterable[frozenset[tuple[int, int]]]
-) -> list[tuple[int, int]]:
-    """The youngest of each cycle that was there in the look before. Members are (start_ts, connection id)."""
-    seen = set(before)
-    return [max(cycle) for cycle in now if cycle in seen]
-
-
-# ---------------------------------------------------------------- the watch
 
 
 class DeadlockWatch:
     def __init__(self, services: Services, registry: SessionRegistry) -> None:
         self._services, self._registry = services, registry
-        self._before: list[frozenset[tuple[int, int]]] = []
+        alone = isinstance(services.engine.tso, EmbeddedTso)
+        self._board = None if alone else WaitingBoard(services)
+        self._suspects = Suspects()
+        self._rounds = itertools.count(1)
+        self._looked_at = 0.0
         self.found = 0
 
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_INTERVAL_S)
+            await asyncio.sleep(REPORT_INTERVAL_S)
             try:
-                self._before = await self.look()
+                await self.round()
+            except NOT_REACHED as error:
+                log.info("deadlock_look_failed", reason=str(error))
             except Exception as error:
                 log.error("deadlock_look_failed", exc_info=error)
 
-    async def look(self) -> list[frozenset[tuple[int, int]]]:
-        """One look; the cycles that it saw."""
-        members = {session.connection_id: session for session in self._registry}
-        holdings = [holding for session in members.values() if (holding := session.holding(WAITS_LONG_S))]
-        if not _may_be_deadlocked(holdings):
-            return []
-        graph = waits_between(holdings, await self._edges(holdings))
-        now = [frozenset((one.start_ts, one.connection_id) for one in cycle) for cycle in cycles(graph)]
-        for start_ts, connection_id in find_victims(now, self._before):
-            self.found += 1
-            log.info("deadlock", victim=connection_id, start_ts=start_ts)
-            members[connection_id].lose(start_ts)
-        return now
+    async def round(self) -> None:
+        """Report who waits; look, when it is upon this proxy and time to."""
+        waiters: list[Waiter] | None = self._own_waiters()
+        if self._board is not None:
+            waiters = await self._board.exchange(waiters or ())
+            for start_ts in self._board.lost:
+                self._give_way(start_ts)
+        if waiters is None or not may_be_deadlocked(waiters):
+            self._suspects.clear()
+            return
+        if monotonic() - self._looked_at < (SECOND_LOOK_S if self._suspects else LOOK_INTERVAL_S):
+            return
+        edges = await self._edges(waiters)
+        self._looked_at = monotonic()
+        if edges is not None and (found := self._suspects.judge(waiters, edges)):
+            await self._end(found)
 
-    async def _edges(self, holdings: Sequence[Holding]) -> list[tuple[Thread, Thread]]:
-        """Of the shards where somebody waits."""
-        names = sorted({shard for one in holdings if one.waits for shard, _ in one.threads})
-        edges: list[tuple[Thread, Thread]] = []
+    def _own_waiters(self) -> list[Waiter]:
+        """The sessions of this process whose statement has run for a while."""
+        proxy, reported = "" if self._board is None else self._board.proxy, next(self._rounds)
+        holdings = [session.holding(WAITS_LONG_S) for session in self._registry]
+        return [
+            Waiter(
+                one.start_ts,
+                proxy,
+                one.connection_id,
+                one.threads,
+                one.statement[:STATEMENT_BYTES].decode("utf-8", "replace"),
+                reported,
+            )
+            for one in holdings
+            if one is not None
+        ]
+
+    # ---------------------------------------------------------------- a look
+
+    async def _edges(self, waiters: Sequence[Waiter]) -> list[Edge] | None:
+        """Of the shards where somebody waits. None: some showed an old copy, so that nothing can be said."""
+        pools = self._services.pools
+        names = sorted({shard for waiter in waiters for shard, _ in waiter.threads if shard in pools})
+        edges: list[Edge] = []
         for name, answer in zip(names, await settle([self._waits_on(name) for name in names]), strict=True):
-            if isinstance(answer, ShardUnavailable | ShardError | ConnectionLost):
+            if isinstance(answer, NOT_REACHED):
                 continue
             if isinstance(answer, Exception):
                 raise answer
+            if answer is None:
+                return None
             edges += [((name, waiter), (name, holder)) for waiter, holder in answer]
         return edges
 
-    async def _waits_on(self, name: ShardName) -> list[tuple[int, int]]:
+    async def _waits_on(self, name: ShardName) -> list[tuple[int, int]] | None:
         engine = self._services.engine
         mariadb = "mariadb" in self._services.pools[name].statistics().server_version.lower()
+        query = _MARIADB.format(nonce=f"txguard look {next(self._rounds)}") if mariadb else _MYSQL
         async with borrow(engine.shards[name], engine.settings.acquire_timeout_s) as connection:
-            query = MARIADB_WAITS if mariadb else MYSQL_WAITS
-            [answer] = await connection.run([query], engine.settings.control_timeout_s)
-        return [(int(waiter or 0), int(holder or 0)) for waiter, holder in answer.rows]
+            answers = await connection.run(
+                ["START TRANSACTION WITH CONSISTENT SNAPSHOT", query, "COMMIT"],
+                engine.settings.control_timeout_s,
+            )
+            itself = connection.thread_id
+        edges = [(int(waiter or 0), int(holder or 0)) for waiter, holder in answers[1].rows]
+        return edges if (itself, 0) in edges else None
 
+    # ---------------------------------------------------------------- the end of a deadlock
 
-def _may_be_deadlocked(holdings: Sequence[Holding]) -> bool:
-    """Two must wait, and the cycle must go over shards: somebody holds connections to more than one."""
-    waiting = [holding for holding in holdings if holding.waits]
-    return len(waiting) > 1 and any(len(holding.threads) > 1 for holding in waiting)
+    async def _end(self, found: Sequence[Deadlock]) -> None:
+        for deadlock in found:
+            if deadlock.fresh:
+                self.found += 1
+                members = [member.waiter.start_ts for member in deadlock.members]
+                log.info("deadlock", victim=deadlock.victim.start_ts, members=members)
+            if self._board is None or deadlock.victim.proxy == self._board.proxy:
+                self._give_way(deadlock.victim.start_ts)
+        if self._board is not None:
+            await self._board.sentence([deadlock.victim for deadlock in found])
+        for deadlock in found:
+            if deadlock.fresh:
+                await self._log(deadlock)
+
+    def _give_way(self, start_ts: int) -> None:
+        for session in self._registry:
+            session.lose(start_ts)
+
+    async def _log(self, deadlock: Deadlock) -> None:
+        engine = self._services.engine
+        shard = engine.shards[meeting_place(self._services)]
+        async with borrow(shard, engine.settings.acquire_timeout_s) as connection:
+            await write_deadlock(connection, deadlock, engine.settings.control_timeout_s)

@@ -42,19 +42,19 @@ class SessionView:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A session's transaction and its shard connections at one moment. `waits`: its statement has run for a while."""
+    """The transaction of a session whose statement has run for a while, with its shard connections at one moment."""
 
     connection_id: int
     start_ts: int
     threads: tuple[tuple[ShardName, int], ...]
-    waits: bool
+    statement: bytes
 
 
 class Registered(Protocol):
     """What the registry asks of a session.
 
-    `holding`: None when it has no transaction. `lose`: give the transaction up, if it still is the running one,
-    with 1213 to its client.
+    `holding`: None when it has no transaction, or no statement has run for so long. `lose`: give the transaction up,
+    if it still is the running one, with 1213 to its client.
     """
 
     @property

@@ -237,12 +237,14 @@ class Session:
         )
 
     def holding(self, waits_long_s: float) -> Holding | None:
-        unit = self._talk.executor.unit or self._talk.transactions.unit
+        talk = self._talk
+        unit = talk.executor.unit or talk.transactions.unit
         if unit is None or unit.transaction.start_ts is None:
             return None
-        threads = tuple((shard, held.thread_id) for held, shard in self._talk.connections.held.items())
-        waits = self._talk.running is not None and time.monotonic() - self._talk.since > waits_long_s
-        return Holding(self.connection_id, unit.transaction.start_ts, threads, waits)
+        if talk.running is None or time.monotonic() - talk.since <= waits_long_s:
+            return None
+        threads = tuple((shard, held.thread_id) for held, shard in talk.connections.held.items())
+        return Holding(self.connection_id, unit.transaction.start_ts, threads, talk.running)
 
     def lose(self, start_ts: int) -> None:
         unit = self._talk.executor.unit

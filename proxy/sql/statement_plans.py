@@ -47,6 +47,7 @@ class AdminTopic(enum.Enum):
     TRANSACTION = "TRANSACTION"
     """TRANSACTION n: the outcome of one, by its start_ts."""
     LOCKS = "LOCKS"
+    DEADLOCKS = "DEADLOCKS"
 
 
 @dataclass(frozen=True, slots=True)

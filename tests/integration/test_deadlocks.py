@@ -1,0 +1,177 @@
+"""Deadlocks over shards, within one proxy and over two: one victim, within a second, and never without a cycle."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import Any
+
+import pymysql
+import pytest
+
+from proxy.config import Config, EngineConfig, ProxyConfig, ShardConfig, TsoConfig, UserConfig, to_toml
+from proxy.playground.processes import free_port
+from proxy.playground.proxy_process import ProxyProcess
+from tests.conftest import AnyServer
+from tests.integration.test_proxy_transactions import answer, send
+from tests.integration.test_proxy_two import _start_oracle, connect, run
+
+WITHIN_S = 1.0
+LOAD_S = 4.0
+HOT_ROWS = 3
+
+
+@pytest.fixture(scope="module")
+def proxies(
+    shard_servers: Sequence[AnyServer], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[ProxyProcess]]:
+    """Two over three shards and one oracle service, with one row of bank.account for each shard and more."""
+    folder = tmp_path_factory.mktemp("deadlocks")
+    tso = TsoConfig(embedded=False, address=f"127.0.0.1:{free_port()}", secret="between us")
+    configs = [_config(shard_servers, tso) for _ in range(2)]
+    paths = [folder / f"{number}.toml" for number in (1, 2)]
+    for path, config in zip(paths, configs, strict=True):
+        path.write_text(to_toml(config))
+    oracle = _start_oracle(paths[0], folder / "oracle.log")
+    started = [ProxyProcess(p, c, p.with_suffix(".log")) for p, c in zip(paths, configs, strict=True)]
+    try:
+        for proxy in started:
+            _run(proxy.start())
+        with connect(started[0]) as connection:
+            run(connection, "CREATE DATABASE bank")
+            run(connection, "CREATE TABLE bank.account (id INT PRIMARY KEY, balance INT NOT NULL)")
+            run(connection, f"INSERT INTO bank.account VALUES {', '.join(f'({n}, 0)' for n in range(40))}")
+        _wait_for_table(started[1])
+        yield started
+    finally:
+        for proxy in started:
+            _run(proxy.stop())
+        oracle.terminate()
+        oracle.wait(20)
+
+
+def _wait_for_table(proxy: ProxyProcess) -> None:
+    """The other proxy's definitions come with the next look at the catalog."""
+    deadline = time.monotonic() + 10
+    with connect(proxy) as connection:
+        while True:
+            try:
+                run(connection, "SELECT COUNT(*) FROM bank.account")
+            except pymysql.err.MySQLError:
+                assert time.monotonic() < deadline
+            else:
+                return
+
+
+def _config(servers: Sequence[AnyServer], tso: TsoConfig) -> Config:
+    return Config(
+        proxy=ProxyConfig(listen=f"127.0.0.1:{free_port()}"),
+        users=(UserConfig(name="root", password=""),),
+        shards=tuple(
+            ShardConfig(name=f"s{n}", host=s.host, port=s.port, user=s.user, password=s.password)
+            for n, s in enumerate(servers, 1)
+        ),
+        tso=tso,
+        engine=EngineConfig(lock_wait_timeout_s=10),
+    )
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> None:
+    """Outside of any test's event loop."""
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(work)
+    finally:
+        loop.close()
+
+
+@pytest.fixture(scope="module")
+def keys(proxies: list[ProxyProcess], shard_servers: Sequence[AnyServer]) -> list[int]:
+    """One key on each shard."""
+    found = []
+    for server in shard_servers:
+        with pymysql.connect(
+            host=server.host, port=server.port, user=server.user, password=server.password
+        ) as shard:
+            found.append(run(shard, "SELECT MIN(id) FROM bank.account")[0][0])
+    return found
+
+
+def update(key: int) -> str:
+    return f"UPDATE bank.account SET balance = balance + 1 WHERE id = {key}"
+
+
+@pytest.mark.parametrize("through", [(0, 0), (0, 1), (0, 0, 0), (0, 1, 0), (1, 0, 1)])
+def test_a_ring_loses_its_youngest_within_a_second(
+    proxies: list[ProxyProcess], keys: list[int], through: tuple[int, ...]
+) -> None:
+    connections = [connect(proxies[number]) for number in through]
+    wanted = [*keys[1 : len(through)], keys[0]]
+    try:
+        started = []
+        for connection, key in zip(connections, keys, strict=False):
+            run(connection, "BEGIN")
+            run(connection, update(key))
+            started.append(run(connection, "SELECT @@txguard_start_ts")[0][0])
+        began = time.monotonic()
+        for connection, key in zip(connections, wanted, strict=True):
+            send(connection, update(key))
+        *others, victim = connections
+        assert answer(victim) == 1213
+        took_s = time.monotonic() - began
+        for connection in reversed(others):
+            assert answer(connection) == 0
+            run(connection, "COMMIT")
+        assert took_s < WITHIN_S
+    finally:
+        for connection in connections:
+            connection.close()
+    with connect(proxies[1]) as other:
+        rows = run(other, "SHOW TXGUARD DEADLOCKS")[: len(through)]
+    assert len({row[0] for row in rows}) == 1, "one deadlock"
+    assert [(row[1], row[2]) for row in rows] == [
+        ("yes", started[-1]),
+        *(("no", start_ts) for start_ts in reversed(started[:-1])),
+    ]
+    assert [row[7] for row in rows] == [update(key) for key in reversed(wanted)]
+    assert {row[2]: int(row[6]) for row in rows} == dict(
+        zip(started, [*started[1:], started[0]], strict=True)
+    )
+
+
+def test_hot_rows_locked_in_order_have_no_victim(proxies: list[ProxyProcess], keys: list[int]) -> None:
+    """Eight clients of two proxies queue for the same rows on all shards, in one order: long waits, no cycle."""
+    with connect(proxies[0]) as client:
+        before = run(client, "SHOW TXGUARD DEADLOCKS")
+        [(sum_before,)] = run(client, "SELECT SUM(balance) FROM bank.account")
+    failures: list[Exception] = []
+    commits = itertools.count()
+    deadline = time.monotonic() + LOAD_S
+
+    def work(number: int) -> None:
+        try:
+            with connect(proxies[number % 2]) as connection:
+                while time.monotonic() < deadline:
+                    run(connection, "BEGIN")
+                    for key in keys:
+                        run(connection, update(key))
+                    time.sleep(0.02)  # so that the others wait long enough to be looked at
+                    run(connection, "COMMIT")
+                    next(commits)
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    done = next(commits)
+    assert done > 20
+    with connect(proxies[1]) as client:
+        assert run(client, "SHOW TXGUARD DEADLOCKS") == before
+        assert run(client, "SELECT SUM(balance) FROM bank.account") == ((sum_before + 3 * done,),)
