@@ -113,7 +113,10 @@ class MajorityStore:
         """Begin the term; None when somebody else was faster, or too few copies answered.
 
         A crash in the middle leaves copies claimed by nobody who serves: the next candidate waits a lease for them.
+        Without any chance nothing is claimed: a copy that was never claimed must go on to look like one.
         """
+        if len(candidacy.rows) < candidacy.needed:
+            return None
         row = Row(candidacy.epoch, candidacy.bound, lease_ms, self._name)
         requests = {number: Claim(seen, row) for number, seen in candidacy.rows.items()}
         answers = await self._copies.ask(requests)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,12 +13,21 @@ import pymysql
 import pytest
 from pymysql.connections import Connection
 
-from proxy.config import Config, EngineConfig, ProxyConfig, ShardConfig, TsoConfig, UserConfig, to_toml
+from proxy.config import (
+    Config,
+    EngineConfig,
+    LogConfig,
+    ProxyConfig,
+    ShardConfig,
+    TsoConfig,
+    UserConfig,
+    to_toml,
+)
 from proxy.playground.processes import free_port
 from proxy.playground.proxy_process import ProxyProcess
 from tests.conftest import StartServers
+from tests.integration.oracle_processes import OracleProcess
 
-ROOT = Path(__file__).parents[2]
 ROWS = 60
 
 
@@ -49,15 +55,17 @@ async def proxies(fresh_shard_servers: StartServers, tmp_path: Path) -> AsyncIte
             ),
             tso=TsoConfig(embedded=False, address=oracle_address, secret="between us"),
             engine=EngineConfig(lock_wait_timeout_s=3),
+            log=LogConfig(format="json"),
         )
         for _ in range(2)
     ]
     paths = [tmp_path / f"{number}.toml" for number in (1, 2)]
     for path, config in zip(paths, configs, strict=True):
         path.write_text(to_toml(config))
-    oracle = _start_oracle(paths[0], tmp_path / "oracle.log")
+    oracle = OracleProcess(paths[0], tmp_path / "oracle.log")
     started: list[ProxyProcess] = []
     try:
+        oracle.wait_for("tso_ready")
         for path, config in zip(paths, configs, strict=True):
             started.append(ProxyProcess(path, config, path.with_suffix(".log")))
             await started[-1].start()
@@ -65,20 +73,7 @@ async def proxies(fresh_shard_servers: StartServers, tmp_path: Path) -> AsyncIte
     finally:
         for proxy in started:
             await proxy.stop()
-        oracle.terminate()
-        oracle.wait(20)
-
-
-def _start_oracle(config: Path, log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", "from proxy.cli import main; main()", "tso", "--config", str(config)]
-    with log.open("wb") as sink:
-        process = subprocess.Popen(command, stderr=sink, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    deadline = time.monotonic() + 30
-    while "tso_ready" not in log.read_text():
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.05)
-    return process
+        oracle.end()
 
 
 async def test_tables_made_through_one_are_seen_through_the_other(proxies: list[ProxyProcess]) -> None:

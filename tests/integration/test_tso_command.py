@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,12 @@ from proxy.playground.processes import free_port
 from proxy.playground.servers import Server
 from tests.conftest import StartServers
 from tests.integration.oracle_processes import OracleProcess, all_killed
+from tso import messages as m
+from tso.connection import Connection
+from tso.errors import TsoUnavailable
+from tso.types import ShardName
+
+A = ShardName("a")
 
 CONFIG = """\
 [[users]]
@@ -80,20 +87,42 @@ def test_the_second_stands_by_and_takes_over_at_once_from_one_that_ends(tso: Com
     assert time.monotonic() - ended < 1.0, "a released lease is not waited for"
 
 
-def test_one_that_wakes_up_late_stands_by(tso: Command) -> None:
+async def test_one_that_wakes_up_late_serves_nobody_and_stands_by(tso: Command) -> None:
     late = tso.start()
     epoch = late.wait_for("tso_ready")["epoch"]
     standby = tso.start()
     standby.wait_for("tso_stands_by")
-    late.signal(signal.SIGSTOP)
-    assert standby.wait_for("tso_ready")["epoch"] == epoch + 1
-    late.signal(signal.SIGCONT)
+    session = await Connection.open("127.0.0.1", tso.ports[0], "between us", 30)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(session.run())
+        begun = await session.begin()
+        token = (await session.call(m.ReadToken(A))).value
+        late.signal(signal.SIGSTOP)
+        assert standby.wait_for("tso_ready")["epoch"] == epoch + 1
+        # What it finds in its socket when it wakes up, before it has looked at anything else.
+        asked = [
+            session.begin(),
+            session.read_ts(begun.start_ts),
+            session.call(m.BeginCommit(begun.start_ts, (A,), (), (), 1_000)),
+            session.call(m.ValidateRead(A, token, 1_000)),
+        ]
+        calls = [group.create_task(_refused(call)) for call in asked]
+        await asyncio.sleep(0.05)
+        late.signal(signal.SIGCONT)
+        for call in calls:
+            await call
+        session.lose("the test is over")
     deposed = late.wait_for("tso_deposed")
     assert deposed["reason"].startswith(f"epoch {epoch} was deposed by epoch {epoch + 1}: 127.0.0.1:")
     late.wait_for("tso_stands_by")
     assert "Traceback" not in late.text
     assert standby.end() == 0
     assert late.wait_for("tso_ready", count=2)["epoch"] == epoch + 2
+
+
+async def _refused(call: Awaitable[object]) -> None:
+    with pytest.raises(TsoUnavailable):
+        await call
 
 
 def test_a_third_finds_no_address(tso: Command) -> None:

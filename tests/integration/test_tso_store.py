@@ -145,6 +145,80 @@ async def test_a_row_that_is_locked_is_a_store_that_does_not_answer(
     await store.raise_bound(1, Timestamp(6), LEASE_MS)
 
 
+async def test_a_row_of_before_there_were_standbys(store: MySQLBoundStore, server: AnyServer) -> None:
+    await store.read()
+    await query(server, "DROP TABLE _txguard.tso")
+    await query(
+        server,
+        "CREATE TABLE _txguard.tso (id TINYINT UNSIGNED NOT NULL PRIMARY KEY, epoch BIGINT UNSIGNED NOT NULL, "
+        "`bound` BIGINT UNSIGNED NOT NULL)",
+    )
+    await query(server, "INSERT INTO _txguard.tso VALUES (1, 7, 700)")
+    others = [MySQLBoundStore(arguments(server)) for _ in range(3)]
+    for rows in await asyncio.gather(store.read(), *[other.read() for other in others]):
+        assert rows == {0: (7, 700, 3_000, "")}, "it may still have the lease that it had then"
+    assert await store.begin_term(LEASE_MS) == (8, 700)
+    for other in others:
+        await other.aclose()
+
+
+class TestMajority:
+    @pytest.fixture
+    async def servers(self, shard_servers: Sequence[AnyServer]) -> AsyncIterator[Sequence[AnyServer]]:
+        for server in shard_servers:
+            await forget(server)
+        yield shard_servers
+        for server in shard_servers:
+            await forget(server)
+
+    @staticmethod
+    def store(servers: Sequence[AnyServer], *missing: int, timeout_s: float = 5.0) -> MySQLBoundStore:
+        """The copies of which `missing` are at an address where nobody answers."""
+        nobody = {"host": "127.0.0.1", "port": 1, "user": "root"}
+        return MySQLBoundStore(
+            *[nobody if number in missing else arguments(server) for number, server in enumerate(servers)],
+            timeout_s=timeout_s,
+        )
+
+    async def test_what_a_majority_has_is_found_by_any_other(self, servers: Sequence[AnyServer]) -> None:
+        first = self.store(servers)
+        assert await first.begin_term(LEASE_MS) == (1, 0)
+        without_last, without_first = self.store(servers, 2), self.store(servers, 0)
+        await without_last.raise_bound(1, Timestamp(100), LEASE_MS)
+        assert await without_first.begin_term(LEASE_MS) == (2, 100)
+        with pytest.raises(Deposed, match="epoch 1 was deposed by epoch 2"):
+            await first.raise_bound(1, Timestamp(200), LEASE_MS)
+        await first.raise_bound(2, Timestamp(300), LEASE_MS)
+        assert [await row(server) for server in servers] == [(2, 300)] * 3, (
+            "who missed the claim has caught up"
+        )
+        alone = self.store(servers, 0, 1)
+        with pytest.raises(BoundStoreError, match=r"127\.0\.0\.1:1"):
+            await alone.begin_term(LEASE_MS)
+        for opened in (first, without_last, without_first, alone):
+            await opened.aclose()
+
+    async def test_at_first_all_are_needed(self, servers: Sequence[AnyServer]) -> None:
+        without_last = self.store(servers, 2)
+        with pytest.raises(BoundStoreError, match="2 of 3 copies"):
+            await without_last.begin_term(LEASE_MS)
+        await without_last.aclose()
+
+    async def test_one_that_hangs_holds_up_nobody(self, servers: Sequence[AnyServer]) -> None:
+        store = self.store(servers)
+        await store.begin_term(LEASE_MS)
+        connection = await aiomysql.connect(**arguments(servers[0]))
+        async with connection.cursor() as cursor:
+            await cursor.execute("SELECT * FROM _txguard.tso FOR UPDATE")
+            async with asyncio.timeout(2):
+                await store.raise_bound(1, Timestamp(100), LEASE_MS)
+        connection.close()
+        assert [(await row(server))[1] for server in servers[1:]] == [100, 100]
+        await store.raise_bound(1, Timestamp(200), LEASE_MS)
+        assert [(await row(server))[1] for server in servers] == [200] * 3
+        await store.aclose()
+
+
 async def test_two_oracles_on_one_row(server: AnyServer) -> None:
     async with await EmbeddedTso.open(MySQLBoundStore(arguments(server)), window_ms=200) as old:
         before = (await old.begin()).start_ts
