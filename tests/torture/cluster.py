@@ -61,7 +61,8 @@ class Cluster:
     links: dict[str, Link] = field(default_factory=dict)
     """By name: "client-p1", "p1-s2", "p1-o1"."""
     held_down: set[str] = field(default_factory=set)
-    restarts: int = 0
+    starting: set[str] = field(default_factory=set)
+    """What the supervisor is starting now."""
 
     @property
     def client_ports(self) -> list[int]:
@@ -89,6 +90,10 @@ class Cluster:
         groups = (("s", self.servers), ("o", self.oracles), ("p", self.proxies))
         return [f"{letter}{n}" for letter, group in groups for n in range(1, len(group) + 1)]
 
+    @property
+    def complete(self) -> bool:
+        return not self.starting and all(self.process(name).running for name in self.names)
+
     async def supervise(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
@@ -99,10 +104,11 @@ class Cluster:
         process = self.process(name)
         while True:
             if name not in self.held_down and not process.running:
-                self.restarts += 1
+                self.starting.add(name)
                 # It may fail to start, for a full disk, or for a server that is down: then it is tried again.
                 with contextlib.suppress(ChildFailed, PlaygroundError):
                     await process.start()
+                self.starting.discard(name)
             await asyncio.sleep(_SUPERVISE_EVERY_S)
 
 

@@ -26,7 +26,7 @@ from tests.torture.faults.schedule import Planned, schedule
 from tests.torture.history import Header, Outcome, Recorder
 from tests.torture.workloads import WORKLOADS, Workload
 
-FINISH_TRIES: Final = 40
+FINISH_WITHIN_S: Final = 20.0
 _TOLD: Final = 5
 
 
@@ -48,7 +48,6 @@ class Tally:
     """What a run counts, live."""
 
     transactions: int = 0
-    unknown: int = 0
     faults: int = 0
     orphans: int = 0
     rounds: int = 0
@@ -72,6 +71,7 @@ class Round:
         self.running = [self._prepare(name, rng, number) for number, name in enumerate(names)]
         self.plan = schedule(rng, options.length_s, arena.cluster.shape, options.kinds)
         self.injected: list[Planned] = []
+        self.outcomes: Counter[str] = Counter()
 
     def _prepare(self, name: str, rng: random.Random, number: int) -> _Running:
         kind = WORKLOADS[name]
@@ -104,6 +104,14 @@ class Round:
         self.tally.rounds += 1
         return violations
 
+    def told(self) -> str:
+        """What was in it, in one line."""
+        workloads = ", ".join(f"{r.workload.name} ({r.recorder.header.level.value})" for r in self.running)
+        faults = Counter(type(planned.fault).__name__ for planned in self.injected)
+        outcomes = " ".join(f"{outcome.value}={self.outcomes[outcome.value]}" for outcome in Outcome)
+        listed = ", ".join(f"{count} {name}" for name, count in faults.items()) or "none"
+        return f"seed {self.options.seed}: {workloads}; {outcomes}; faults: {listed}"
+
     async def _load_and_faults(self) -> None:
         over = asyncio.Event()
         async with asyncio.TaskGroup() as group:
@@ -128,7 +136,7 @@ class Round:
             await running.workload.step(client)
             done = Counter(event.type for event in running.recorder.events[before:])
             self.tally.transactions += done[Outcome.OK.value]
-            self.tally.unknown += done[Outcome.INFO.value]
+            self.outcomes.update(done)
 
     async def _faults(self) -> None:
         """Each at its time. All of them are healed in the end, whatever happens."""
@@ -151,23 +159,21 @@ class Round:
         await heal_all(self.arena.cluster, [planned.fault])
 
     async def _wait_until_all_run(self) -> None:
-        cluster = self.arena.cluster
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(60):
-                while not all(cluster.process(name).running for name in cluster.names):
+                while not self.arena.cluster.complete:
                     await asyncio.sleep(0.1)
 
     async def _finish(self) -> list[str]:
         """The last reads of each workload; with everything up, each must succeed within some tries."""
         violations = []
         for running in self.running:
-            client = running.clients[0]
-            for _ in range(FINISH_TRIES):
-                if await running.workload.finish(client):
+            client, deadline = running.clients[0], time.monotonic() + FINISH_WITHIN_S
+            while not await running.workload.finish(client):
+                if time.monotonic() > deadline:
+                    violations.append(f"{running.workload.name}: the last reads get no answer")
                     break
                 await asyncio.sleep(0.2)
-            else:
-                violations.append(f"{running.workload.name}: the last reads get no answer")
             client.drop()
         return violations
 

@@ -102,11 +102,7 @@ async def _rounds(
                 round_.keep(place, violations)
                 for text in violations:
                     tell(f"VIOLATION (seed {seed}): {text[:600]}")
-            names = ", ".join(
-                f"{running.workload.name} at {running.recorder.header.level.value}"
-                for running in round_.running
-            )
-            tell(f"round {tally.rounds}, seed {seed}: {names}; {len(round_.injected)} faults")
+            tell(f"round {tally.rounds}, {round_.told()}")
             if any("does not answer" in text or "could not begin" in text for text in violations):
                 break
             seed = seeds.getrandbits(32)
