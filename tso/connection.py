@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from tso import messages as m
-from tso.errors import TransactionUnknown, TsoUnavailable
+from tso.errors import StandsBy, TransactionUnknown, TsoUnavailable
 from tso.fields import WireError
 from tso.incoming import Incoming
 from tso.outbox import Outbox
@@ -57,7 +57,7 @@ class Connection:
 
     @classmethod
     async def open(cls, host: str, port: int, secret: str | None, answer_timeout_s: float) -> Connection:
-        """Connect and prove the secret. Raises TsoUnavailable."""
+        """Connect and prove the secret. Raises TsoUnavailable; StandsBy when another one leads."""
         try:
             async with asyncio.timeout(answer_timeout_s):
                 reader, writer = await asyncio.open_connection(host, port)
@@ -70,7 +70,8 @@ class Connection:
                 return self
         except (OSError, TimeoutError, WireError, TsoUnavailable) as error:
             why = "it does not answer" if isinstance(error, TimeoutError) else error
-            raise TsoUnavailable(f"the oracle at {host}:{port} cannot be reached: {why}") from error
+            kind = StandsBy if isinstance(error, StandsBy) else TsoUnavailable
+            raise kind(f"the oracle at {host}:{port} cannot be used: {why}") from error
 
     async def run(self) -> None:
         """Take answers and keep the session alive until the connection ends; then fail all that is in flight."""

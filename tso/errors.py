@@ -17,6 +17,10 @@ class TsoUnavailable(TsoError):
     """No oracle can be reached, or it cannot persist its upper bound."""
 
 
+class StandsBy(TsoUnavailable):
+    """This oracle does not lead; another one does, or will soon."""
+
+
 class BoundStoreError(TsoUnavailable):
     """The store of the bound cannot be reached or refused; the text says which and why."""
 

@@ -14,6 +14,7 @@ from tso.errors import (
     Deposed,
     OutcomeContradiction,
     QuietExpired,
+    StandsBy,
     TransactionUnknown,
     TsoError,
     TsoTimeout,
@@ -253,6 +254,7 @@ _ERRORS: Final[dict[int, type[TsoError]]] = {
     8: OutcomeContradiction,
     9: BoundStoreError,
     10: Deposed,
+    11: StandsBy,
 }
 _ERROR_CODES: Final = {error: code for code, error in _ERRORS.items()}
 

@@ -17,7 +17,7 @@ from typing import Final, Self
 
 from tso import messages as m
 from tso.embedded import EmbeddedTso
-from tso.errors import TsoUnavailable
+from tso.errors import StandsBy, TsoUnavailable
 from tso.fields import WireError
 from tso.incoming import Incoming
 from tso.oracle import Oracle
@@ -34,11 +34,7 @@ SESSION_TIMEOUT_S: Final = 3.0
 
 
 class Refused(Exception):
-    """The client may not have a session; the text is for its eyes."""
-
-
-class StandsBy(Refused):
-    """It may have one with the leader. Many ask, again and again, until there is one."""
+    """The client may not have a session; the error is for its eyes."""
 
 
 class TsoServer:
@@ -117,12 +113,8 @@ class TsoServer:
         except WireError as error:
             log.warning("the connection of %s is dropped: %s", peer, error)
         except Refused as error:
-            log.log(
-                logging.DEBUG if isinstance(error, StandsBy) else logging.WARNING,
-                "the connection of %s is refused: %s",
-                peer,
-                error,
-            )
+            if not isinstance(error.args[0], StandsBy):  # all ask, again and again, until there is a leader
+                log.warning("the connection of %s is refused: %s", peer, error)
             writer.close()  # once it has been told
         except (OSError, TimeoutError) as error:
             log.info("the connection of %s ended: %s", peer, error or "it was silent for too long")
@@ -170,26 +162,30 @@ class TsoServer:
         writer.write(encode_frame([(NO_REPLY, challenge)]))
         messages = await incoming.some()
         if not messages:
-            raise Refused("it left before it said Hello")
+            raise _refused("it left before it said Hello")
         [(_, hello), *early] = messages
         if early or not isinstance(hello, m.Hello):
             raise WireError("the first message is not Hello alone")
         try:
             if hello.version != VERSION:
-                raise Refused(f"the oracle speaks version {VERSION} of its protocol, not {hello.version}")
+                raise _refused(f"the oracle speaks version {VERSION} of its protocol, not {hello.version}")
             if not proved(self._secret, Role.CLIENT, nonce, hello.nonce, hello.proof):
-                raise Refused("the secret is wrong")
+                raise _refused("the secret is wrong")
             oracle = self._oracle
             if oracle is None or not oracle.live:
-                raise StandsBy("it stands by; another oracle leads, or will soon")
+                raise Refused(StandsBy("it stands by; another oracle leads, or will soon"))
         except Refused as refused:
-            writer.write(encode_frame([(NO_REPLY, m.failed(TsoUnavailable(str(refused))))]))
+            writer.write(encode_frame([(NO_REPLY, m.failed(refused.args[0]))]))
             await writer.drain()
             raise
         proof = prove(self._secret, Role.SERVER, nonce, hello.nonce)
         writer.write(encode_frame([(NO_REPLY, m.Welcome(oracle.epoch, proof))]))
         incoming.trust()
         return oracle
+
+
+def _refused(why: str) -> Refused:
+    return Refused(TsoUnavailable(why))
 
 
 class _ConnectionEnded(Exception):

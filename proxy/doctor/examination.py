@@ -13,6 +13,7 @@ from proxy.config import Config, ShardConfig
 from proxy.doctor.checks import run_checks
 from proxy.doctor.facts import ServerFacts, Visit
 from proxy.doctor.findings import Finding, Severity
+from proxy.doctor.oracles import check_stores, examine_oracles
 from txguard.engine.shard import ConnectionLost, ShardError
 
 ACCESS_DENIED = frozenset({1044, 1045, 1130, 1698})
@@ -29,6 +30,7 @@ async def examine(config: Config) -> list[Finding]:
         findings += [answer for answer in told if isinstance(answer, Finding)]
         servers = [answer for answer in told if isinstance(answer, ServerFacts)]
         findings += run_checks(servers, config)
+        findings += [*check_stores(config), *await examine_oracles(config)]
         asked = [visit for visit in visits if visit.shard.name in {facts.shard for facts in servers}]
         findings += await _find_same_servers(asked)
     finally:

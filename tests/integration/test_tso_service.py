@@ -9,13 +9,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.fakes.tso_store import MemoryBoundStore
+from tests.fakes.tso_store import ManualClock, MemoryBoundStore
 from tso import messages as m
+from tso.api import Leader
 from tso.client import RemoteTso
+from tso.connection import Connection
 from tso.embedded import EmbeddedTso
 from tso.errors import (
     DependencyRolledBack,
     QuietExpired,
+    StandsBy,
     TransactionUnknown,
     TsoError,
     TsoTimeout,
@@ -418,6 +421,75 @@ class TestSecret:
         async with asyncio.timeout(5):
             await reader.read()
         writer.close()
+
+
+class TestStandby:
+    async def test_refuses_until_it_leads_and_again_afterwards(self, oracle: EmbeddedTso) -> None:
+        async with await TsoServer.listen(None, secret=SECRET) as server:
+            with pytest.raises(TsoUnavailable, match="stands by"):
+                await connect(server.port)
+            server.lead(oracle)
+            async with await connect(server.port) as tso:
+                await tso.begin()
+                await server.stand_by()
+                assert (await oracle.statistics()).active == ()
+            with pytest.raises(StandsBy):
+                await Connection.open("127.0.0.1", server.port, SECRET, 1.0)
+
+    async def test_a_client_follows_the_leader_and_never_goes_back(self) -> None:
+        store = MemoryBoundStore()
+        async with (
+            await TsoServer.listen(None, secret=SECRET) as one,
+            await TsoServer.listen(None, secret=SECRET) as two,
+            await EmbeddedTso.open(store) as old,
+        ):
+            one.lead(old)
+            addresses = ("127.0.0.1", one.port), ("127.0.0.1", two.port)
+            async with await RemoteTso.connect(*addresses, secret=SECRET) as tso:
+                assert (tso.leader, tso.epoch) == (f"127.0.0.1:{one.port}", 1)
+                prepared: list[int] = []
+
+                async def prepare(leader: Leader) -> None:
+                    prepared.append(leader.epoch)
+
+                tso.on_new_epoch(prepare)
+                before = (await tso.begin()).start_ts
+                async with await EmbeddedTso.open(store) as new:
+                    two.lead(new)
+                    await one.stand_by()
+                    assert await retried_begin(tso) > before
+                    assert (tso.leader, tso.epoch, prepared) == (f"127.0.0.1:{two.port}", 2, [2])
+                    await two.stand_by()
+                    one.lead(old)  # it does not know yet that it was deposed
+                    with pytest.raises(TsoUnavailable):
+                        async with asyncio.timeout(5):
+                            while True:
+                                await tso.begin()
+
+    async def test_who_hangs_does_not_hold_up_who_leads(self, oracle: EmbeddedTso, server: TsoServer) -> None:
+        with socket.socket() as hanging:
+            hanging.bind(("127.0.0.1", 0))
+            hanging.listen()
+            async with asyncio.timeout(1):
+                addresses = ("127.0.0.1", hanging.getsockname()[1]), ("127.0.0.1", server.port)
+                async with await RemoteTso.connect(*addresses, secret=SECRET) as tso:
+                    await tso.begin()
+
+    async def test_sessions_end_with_the_lease(self) -> None:
+        store, clock = MemoryBoundStore(), ManualClock()
+        async with (
+            await EmbeddedTso.open(store, clock=clock, window_ms=20) as oracle,
+            await TsoServer.listen(oracle, secret=SECRET) as server,
+            await connect(server.port, answer_timeout_s=0.3) as tso,
+        ):
+            await tso.begin()
+            store.failing = True
+            clock.advance(20)
+            await until_active(oracle)
+            with pytest.raises(TsoUnavailable):
+                await tso.begin()
+            store.failing = False
+            assert await retried_begin(tso)
 
 
 class TestMalformed:
