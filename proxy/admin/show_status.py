@@ -1,8 +1,9 @@
-"""SHOW TXGUARD STATUS: figures of the whole process, one a row."""
+"""SHOW TXGUARD STATUS: figures of the whole proxy, one a row; with several workers, of all together."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 
 from proxy.admin.sources import Sources
 from proxy.session.phases import Phase
@@ -15,23 +16,16 @@ _NAMES = ("Variable_name", "Value")
 
 async def show_status(sources: Sources) -> LocalResult:
     registry, engine = sources.registry, sources.services.engine
-    counters, commits = registry.counters, engine.counters.snapshot()
-    in_transaction = sum(view.phase is not Phase.IDLE for view in registry.views())
+    figures, workers = Counter(own_figures(sources)), 1
+    if registry.colleagues is not None:
+        for answer in await registry.colleagues.ask("figures"):
+            figures.update(answer)
+            workers += 1
     rows: list[tuple[str, Cell]] = [
         ("version", sources.version),
         ("uptime_s", int(time.monotonic() - registry.started_at)),
-        ("connections", len(registry)),
-        ("connections_total", counters.connections_total),
-        ("transactions_open", in_transaction),
-        ("queries", counters.queries),
-        ("fast_reads", counters.fast_reads),
-        ("fast_writes", counters.fast_writes),
-        ("errors", counters.errors),
-        ("commits", commits.committed),
-        ("commits_cross_shard", commits.committed_cross_shard),
-        ("rollbacks", commits.rolled_back),
-        ("conflicts", commits.conflicts),
-        ("undetermined", commits.undetermined),
+        ("workers", workers),
+        *figures.items(),
         ("shards", len(sources.services.pools)),
         ("catalog_version", sources.services.catalog_store.current.version),
         ("tso_leader", engine.tso.leader),
@@ -41,6 +35,26 @@ async def show_status(sources: Sources) -> LocalResult:
     except TsoError as error:
         rows.append(("tso", f"unavailable: {error}"))
     return LocalResult.of(_NAMES, [(name, str(value)) for name, value in rows])
+
+
+def own_figures(sources: Sources) -> dict[str, int]:
+    """Those of this process that add up."""
+    registry = sources.registry
+    counters, commits = registry.counters, sources.services.engine.counters.snapshot()
+    return {
+        "connections": len(registry),
+        "connections_total": counters.connections_total,
+        "transactions_open": sum(view.phase is not Phase.IDLE for view in registry.views()),
+        "queries": counters.queries,
+        "fast_reads": counters.fast_reads,
+        "fast_writes": counters.fast_writes,
+        "errors": counters.errors,
+        "commits": commits.committed,
+        "commits_cross_shard": commits.committed_cross_shard,
+        "rollbacks": commits.rolled_back,
+        "conflicts": commits.conflicts,
+        "undetermined": commits.undetermined,
+    }
 
 
 def _oracle(statistics: TsoStatistics) -> list[tuple[str, Cell]]:

@@ -1,4 +1,4 @@
-"""SHOW TXGUARD TRANSACTIONS: the open transactions of this proxy's sessions, oldest first."""
+"""SHOW TXGUARD TRANSACTIONS: the open transactions of the sessions on this address, oldest first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _NAMES = ("Session", "User", "Start_ts", "Read_ts", "State", "Age_s", "Shards", 
 
 async def show_transactions(sources: Sources) -> LocalResult:
     rows = []
-    for view in sources.registry.views():
+    for view in await sources.registry.all_views():
         transaction = view.transaction
         if transaction is None:
             continue

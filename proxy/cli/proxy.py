@@ -22,29 +22,43 @@ GC_THRESHOLD = 50_000
 def command(
     config: ConfigPath = DEFAULT_CONFIG,
     doctor: Annotated[bool, typer.Option("--doctor/--no-doctor", help="examine the shards first")] = True,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="how many processes serve clients, all on the one port")
+    ] = 1,
+    link: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve MySQL clients in front of the shards.
 
+    With several workers this process supervises them: it starts again one that dies, and ends them with itself.
     Ends on SIGTERM and Ctrl-C, and with status 1 when another oracle has taken over from the embedded one.
     """
     loaded = load_or_exit(config)
     configure(loaded.log)
     from proxy.playground.processes import why_not_free
     from proxy.server.main import serve
+    from proxy.workers import WorkersFailed, run_worker, supervise
     from tso.errors import Deposed
 
     # First of all: a proxy that opened the oracle and then could not listen would have deposed a running one.
-    if (reason := why_not_free(loaded.proxy.host, loaded.proxy.port)) is not None:
+    if link is None and (reason := why_not_free(loaded.proxy.host, loaded.proxy.port)) is not None:
         fail(f"cannot serve on {loaded.proxy.listen}: {reason}")
 
     async def run() -> None:
+        if link is not None:
+            await run_worker(loaded, link)
+            return
         if doctor:
             await _examine(loaded)
-        await serve(loaded)
+        if workers > 1:
+            await supervise(loaded, ["--config", str(config)], workers)
+        else:
+            await serve(loaded)
 
     gc.set_threshold(GC_THRESHOLD)
     try:
         run_until_signalled(run, fast=True)
+    except WorkersFailed as error:
+        fail(str(error), status=error.status)
     except ConfigError as error:  # what only the shards themselves could tell
         fail(str(error), status=2)
     except Deposed as error:

@@ -7,11 +7,10 @@ returns when the last session has been closed. Every task of every connection li
 from __future__ import annotations
 
 import asyncio
-import itertools
 import socket
 import ssl
 import stat
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +75,15 @@ class ListenerStatistics:
     refused_total: int
 
 
+@dataclass(frozen=True, slots=True)
+class SharedPort:
+    """This process is number `number`, from 1, of `count` on one address. They share one listening Unix socket."""
+
+    number: int
+    count: int
+    unix_socket: socket.socket | None
+
+
 class Listener:
     def __init__(
         self,
@@ -87,8 +95,12 @@ class Listener:
         port: int = 0,
         socket_path: Path | None = None,
         tls: ssl.SSLContext | None = None,
+        shared: SharedPort | None = None,
     ) -> None:
-        """`host` None: the Unix socket only. `port` 0: any that is free, see `addresses`."""
+        """`host` None: the Unix socket only. `port` 0: any that is free, see `addresses`.
+
+        `shared`: other processes listen there, too.
+        """
         self.identity = identity
         self.session_factory = session_factory
         self.settings = settings
@@ -101,7 +113,8 @@ class Listener:
         self._stop_asked = asyncio.Event()
         self._empty = asyncio.Event()
         self._connections: set[FrontConnection] = set()
-        self._ids = itertools.count(1)
+        self._shared = shared
+        self._ids = connection_ids() if shared is None else connection_ids(shared.number, shared.count)
         self._tasks: asyncio.TaskGroup
         self._running: set[asyncio.Task[None]] = set()
         self._accepted_total = self._refused_total = 0
@@ -178,22 +191,31 @@ class Listener:
     async def _bind(self) -> None:
         if self._host is not None:
             self._servers.append(
-                await self.loop.create_server(self._accept, self._host, self._port, backlog=BACKLOG)
+                await self.loop.create_server(
+                    self._accept,
+                    self._host,
+                    self._port,
+                    backlog=BACKLOG,
+                    reuse_port=self._shared is not None or None,
+                )
             )
-        if self._socket_path is not None:
-            _remove_stale_socket(self._socket_path)
+        if self._shared is not None:
+            if (listening := self._shared.unix_socket) is not None:
+                self._servers.append(await self.loop.create_unix_server(self._accept, sock=listening))
+        elif self._socket_path is not None:
+            remove_stale_socket(self._socket_path)
             self._servers.append(
                 await self.loop.create_unix_server(self._accept, str(self._socket_path), backlog=BACKLOG)
             )
         log.info("listening", addresses=self.addresses)
 
     def _accept(self) -> FrontConnection:
-        return FrontConnection(self, next(self._ids) & 0xFFFFFFFF)
+        return FrontConnection(self, next(self._ids))
 
     def _unbind(self) -> None:
         for server in self._servers:
             server.close()
-        if self._socket_path is not None:
+        if self._socket_path is not None and self._shared is None:
             self._socket_path.unlink(missing_ok=True)
 
     async def _stop(self) -> None:
@@ -247,7 +269,13 @@ async def _guard(work: Coroutine[Any, Any, None]) -> None:
         log.error("a connection's task failed", exc_info=error)
 
 
-def _remove_stale_socket(path: Path) -> None:
+def connection_ids(number: int = 1, count: int = 1) -> Iterator[int]:
+    """Those of one of `count` processes: no other gives out the same, and (id - 1) % count tells whose an id is."""
+    while True:
+        yield from range(number, 2**32, count)
+
+
+def remove_stale_socket(path: Path) -> None:
     """A socket file left by a process that was killed; never a file of another kind."""
     try:
         if stat.S_ISSOCK(path.stat().st_mode):

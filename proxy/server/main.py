@@ -14,11 +14,14 @@ import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import structlog
 
 from proxy.admin.commands import run_admin
+from proxy.admin.show_status import own_figures
 from proxy.admin.sources import Sources
 from proxy.auth.accounts import Accounts
 from proxy.auth.rsa import KeyPair
@@ -37,12 +40,12 @@ from proxy.routing.tables import TableKind
 from proxy.server.care import care_for_pools, load_defaults, watch_shards
 from proxy.server.connection_phase import Identity
 from proxy.server.handler import Client, Login
-from proxy.server.listener import Listener, ListenerSettings, make_server_tls
+from proxy.server.listener import Listener, ListenerSettings, SharedPort, make_server_tls
 from proxy.server.oracles import open_oracle
 from proxy.session.deadlocks import DeadlockWatch
 from proxy.session.process import Limits, Process
 from proxy.session.profiles import ServerDefaults
-from proxy.session.registry import SessionRegistry
+from proxy.session.registry import Answering, Colleagues, SessionRegistry
 from proxy.session.session import Session
 from proxy.sql.planner import Planner
 from proxy.sql.version_comments import read_version
@@ -63,7 +66,21 @@ Ready = Callable[[Sequence[str]], None]
 """Called with the addresses once clients can connect."""
 
 
-async def serve(config: Config, ready: Ready | None = None) -> None:
+class Answerer(Colleagues, Protocol):
+    def answer_with(self, handlers: Mapping[str, Answering]) -> None:
+        """What to answer the colleagues' questions with."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """This process is one of several that serve clients on one address."""
+
+    port: SharedPort
+    colleagues: Answerer
+
+
+async def serve(config: Config, ready: Ready | None = None, team: Team | None = None) -> None:
     """Serve until cancelled. Raises OSError when an address cannot be bound, ConfigError for a wrong set of shards.
 
     ConfigError also for an unknown provider of the oracle. Deposed, in a group: another oracle has taken over from the
@@ -87,7 +104,7 @@ async def serve(config: Config, ready: Ready | None = None) -> None:
         )
         await ddl.start()
         services = Services(engine, pools, control, store, sequences, config.proxy.max_merge_bytes)
-        await _serve_clients(config, services, ddl, defaults, ready)
+        await _serve_clients(config, services, ddl, defaults, ready, team)
 
 
 # ---------------------------------------------------------------- parts
@@ -203,12 +220,20 @@ def hints(config: Config) -> dict[tuple[str, str], Hint]:
 
 
 async def _serve_clients(
-    config: Config, services: Services, ddl: Ddl, defaults: ServerDefaults, ready: Ready | None
+    config: Config,
+    services: Services,
+    ddl: Ddl,
+    defaults: ServerDefaults,
+    ready: Ready | None,
+    team: Team | None,
 ) -> None:
     await load_defaults(services, defaults)
     registry = SessionRegistry()
     version = server_version(config, defaults)
     sources = Sources(services, registry, version)
+    if team is not None:
+        registry.colleagues = team.colleagues
+        team.colleagues.answer_with({**registry.answering(), "figures": lambda about: own_figures(sources)})
     users = {user.name: user for user in config.users}
 
     def allowed_databases(user: str) -> frozenset[str] | None:
@@ -218,7 +243,7 @@ async def _serve_clients(
     def make_session(client: Client, login: Login) -> Session:
         return Session(process, client, login)
 
-    listener = _listener(config, version, make_session)
+    listener = _listener(config, version, make_session, None if team is None else team.port)
     process = Process(
         services=services,
         planner=Planner(read_version(version)),
@@ -280,7 +305,12 @@ def server_version(config: Config, defaults: ServerDefaults) -> str:
     return f"5.5.5-{number}-MariaDB-TxGuard" if "mariadb" in rest.lower() else f"{number}-TxGuard"
 
 
-def _listener(config: Config, version: str, make_session: Callable[[Client, Login], Session]) -> Listener:
+def _listener(
+    config: Config,
+    version: str,
+    make_session: Callable[[Client, Login], Session],
+    shared: SharedPort | None,
+) -> Listener:
     proxy = config.proxy
     tls = None
     if proxy.tls_cert is not None and proxy.tls_key is not None:
@@ -298,5 +328,12 @@ def _listener(config: Config, version: str, make_session: Callable[[Client, Logi
         idle_timeout_s=proxy.idle_timeout_s,
     )
     return Listener(
-        identity, make_session, settings, host=proxy.host, port=proxy.port, socket_path=proxy.socket, tls=tls
+        identity,
+        make_session,
+        settings,
+        host=proxy.host,
+        port=proxy.port,
+        socket_path=proxy.socket,
+        tls=tls,
+        shared=shared,
     )

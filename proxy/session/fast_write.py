@@ -22,6 +22,7 @@ from proxy.session.conversation import CarryOn, Conversation
 from proxy.session.phases import Phase
 from proxy.session.query_engine import QueryEngine
 from proxy.sql.plan import BeginPlan, CommitPlan, Planned, QueryPlan
+from proxy.wire.responses import parse_ok
 from tso.types import ShardName
 from txguard.engine import point_write
 from txguard.engine.committing import Rest
@@ -137,7 +138,16 @@ class FastWrite:
         if reply.last_insert_id:
             diagnostics.last_insert_id = reply.last_insert_id
         talk.is_over()
-        client.finish(reply.to_client(talk.status(), client.sequence))
+        if client.session_state is None or self._unit.implicit or self._unit.told:
+            client.finish(reply.to_client(talk.status(), client.sequence))
+            return
+        ok = parse_ok(bytes(reply.packets[4:]))
+        client.send_ok(
+            affected_rows=ok.affected_rows,
+            last_insert_id=ok.last_insert_id,
+            status=talk.status(),
+            info=ok.info,
+        )
 
     async def _commit_write(self, rest: Rest | None = None) -> None:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from proxy.executor.answers import Row
 from proxy.executor.warnings import Condition
-from proxy.session.registry import SessionRegistry
+from proxy.session.registry import SessionView
 from proxy.session.results import LocalResult
 from proxy.session.session_values import SessionValues
 from proxy.sql.plan import ShowWarningsPlan
@@ -50,10 +50,10 @@ def overlay_variables(rows: Sequence[Row], values: SessionValues) -> list[Row]:
 _PROCESSLIST = ("Id", "User", "Host", "db", "Command", "Time", "State", "Info")
 
 
-def show_processlist(registry: SessionRegistry, user: str, *, full: bool) -> LocalResult:
-    """The sessions of this proxy that belong to the same account."""
+def show_processlist(views: Sequence[SessionView], user: str, *, full: bool) -> LocalResult:
+    """The sessions that belong to the same account."""
     rows = []
-    for view in registry.views():
+    for view in views:
         if view.user != user:
             continue
         statement = view.statement if full or view.statement is None else view.statement[:100]

@@ -183,7 +183,7 @@ class QueryEngine:
 
     async def _kill(self, plan: plans.KillPlan, execution: Execution, answer: Answer) -> None:
         talk = self._talk
-        talk.process.registry.kill(
+        await talk.process.registry.kill(
             plan.connection_id, query_only=plan.query_only, user=talk.values.identity.user
         )
         self._done(answer)
@@ -216,9 +216,8 @@ class QueryEngine:
         self, plan: plans.ShowProcesslistPlan, execution: Execution, answer: Answer
     ) -> None:
         talk = self._talk
-        _answer_local(
-            answer, show_processlist(talk.process.registry, talk.values.identity.user, full=plan.full)
-        )
+        views = await talk.process.registry.all_views()
+        _answer_local(answer, show_processlist(views, talk.values.identity.user, full=plan.full))
 
     async def _show_admin(self, plan: plans.AdminShowPlan, execution: Execution, answer: Answer) -> None:
         _answer_local(answer, await self._talk.process.admin(plan))

@@ -6,9 +6,9 @@ The rule of KILL: a session may stop statements and connections of its own accou
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 from proxy.session.errors import NotThreadOwner, UnknownThread
 from proxy.session.phases import Phase
@@ -79,7 +79,25 @@ class Counters:
     connections_total: int = 0
 
 
+Answering = Callable[[Any], Any]
+"""From what a colleague's question is about to the answer, both of what JSON has; not None."""
+
+
+class Colleagues(Protocol):
+    """The other processes that serve clients on the same address."""
+
+    async def ask(self, question: str, about: Any = None) -> list[Any]:
+        """The answers of those who gave one in time."""
+        ...
+
+    async def kill(self, connection_id: int, *, query_only: bool, user: str) -> None:
+        """Raises UnknownThread or NotThreadOwner."""
+        ...
+
+
 class SessionRegistry:
+    colleagues: Colleagues | None = None
+
     def __init__(self) -> None:
         self.started_at = time.monotonic()
         self.counters = Counters()
@@ -99,10 +117,22 @@ class SessionRegistry:
         self._sessions.pop(session.connection_id, None)
 
     def views(self) -> list[SessionView]:
+        """Of this process."""
         return [session.view() for session in self]
 
-    def kill(self, connection_id: int, *, query_only: bool, user: str) -> None:
-        """Raises UnknownThread or NotThreadOwner."""
+    async def all_views(self) -> list[SessionView]:
+        """Of all processes that share the address."""
+        answers = [] if self.colleagues is None else await self.colleagues.ask("sessions")
+        return self.views() + [parse_view(view) for answer in answers for view in answer]
+
+    async def kill(self, connection_id: int, *, query_only: bool, user: str) -> None:
+        """A session of any process that shares the address. Raises UnknownThread or NotThreadOwner."""
+        if self.colleagues is not None and connection_id not in self._sessions:
+            await self.colleagues.kill(connection_id, query_only=query_only, user=user)
+        else:
+            self.kill_here(connection_id, query_only=query_only, user=user)
+
+    def kill_here(self, connection_id: int, *, query_only: bool, user: str) -> None:
         session = self._sessions.get(connection_id)
         if session is None:
             raise UnknownThread(connection_id)
@@ -112,3 +142,27 @@ class SessionRegistry:
             session.kill_query()
         else:
             session.kill_connection()
+
+    # ------------------------------------------------------------ what colleagues ask
+
+    def answering(self) -> dict[str, Answering]:
+        return {"sessions": self._answer_sessions, "kill": self._answer_kill}
+
+    def _answer_sessions(self, about: Any) -> Any:
+        return [{**asdict(view), "phase": view.phase.value} for view in self.views()]
+
+    def _answer_kill(self, about: Any) -> Any:
+        """The name of the error, or "" where it worked."""
+        connection_id, query_only, user = about
+        try:
+            self.kill_here(connection_id, query_only=query_only, user=user)
+        except (UnknownThread, NotThreadOwner) as error:
+            return type(error).__name__
+        return ""
+
+
+def parse_view(view: dict[str, Any]) -> SessionView:
+    transaction = view["transaction"]
+    if transaction is not None:
+        transaction = TransactionView(**{**transaction, "shards": tuple(transaction["shards"])})
+    return SessionView(**{**view, "phase": Phase(view["phase"]), "transaction": transaction})

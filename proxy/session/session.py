@@ -205,13 +205,12 @@ class Session:
         return f"Uptime: {uptime}  Threads: {len(registry)}  Questions: {registry.counters.queries}"
 
     def on_kill(self, connection_id: int) -> Pending:
-        try:
-            self._process.registry.kill(connection_id, query_only=False, user=self.user)
-        except Exception as error:
-            self._send_error(error)
-            return None
+        return self._guarded(b"COM_PROCESS_KILL", self._kill(connection_id))
+
+    async def _kill(self, connection_id: int) -> None:
+        await self._process.registry.kill(connection_id, query_only=False, user=self.user)
+        self._talk.is_over()
         self._client.send_ok(status=self._talk.status())
-        return None
 
     # ------------------------------------------------------------ as others see it
 

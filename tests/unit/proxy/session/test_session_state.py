@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +28,7 @@ from proxy.session.errors import (
 from proxy.session.local_shows import overlay_variables, show_processlist, show_warnings
 from proxy.session.phases import Phase
 from proxy.session.profiles import ServerDefaults, profile_of, reading_of
-from proxy.session.registry import Holding, SessionRegistry, SessionView
+from proxy.session.registry import Holding, SessionRegistry, SessionView, parse_view
 from proxy.session.results import LocalResult
 from proxy.session.session_values import Identity, SessionValues
 from proxy.session.state import Characteristics, fresh_state
@@ -230,26 +231,33 @@ class FakeSession:
     def lose(self, start_ts: int) -> None: ...
 
 
-def test_kill_reaches_sessions_of_the_same_account_only() -> None:
+async def test_kill_reaches_sessions_of_the_same_account_only() -> None:
     registry, own, foreign = SessionRegistry(), FakeSession(1, "me"), FakeSession(2, "you")
     registry.add(own)
     registry.add(foreign)
-    registry.kill(1, query_only=True, user="me")
-    registry.kill(1, query_only=False, user="me")
+    await registry.kill(1, query_only=True, user="me")
+    await registry.kill(1, query_only=False, user="me")
     assert own.killed == ["query", "connection"]
     with pytest.raises(NotThreadOwner):
-        registry.kill(2, query_only=True, user="me")
+        await registry.kill(2, query_only=True, user="me")
     assert foreign.killed == []
     registry.discard(own)
     with pytest.raises(UnknownThread):
-        registry.kill(1, query_only=True, user="me")
+        await registry.kill(1, query_only=True, user="me")
+
+
+def test_a_session_is_seen_by_colleagues_as_it_is_here() -> None:
+    registry = SessionRegistry()
+    registry.add(FakeSession(1, "me"))
+    [told] = json.loads(json.dumps(registry.answering()["sessions"](None)))
+    assert [parse_view(told)] == registry.views()
 
 
 def test_the_process_list_shows_an_account_its_own() -> None:
     registry = SessionRegistry()
     registry.add(FakeSession(1, "me"))
     registry.add(FakeSession(2, "you"))
-    short: Any = show_processlist(registry, "me", full=False).rows
+    short: Any = show_processlist(registry.views(), "me", full=False).rows
     assert [row[0] for row in short] == [1]
     assert len(short[0][7]) == 100
-    assert len(str(show_processlist(registry, "me", full=True).rows[0][7])) == 400
+    assert len(str(show_processlist(registry.views(), "me", full=True).rows[0][7])) == 400
