@@ -96,6 +96,11 @@ class RelayReply:
         return self._scanner.column_count > 0
 
     @property
+    def row_count(self) -> int:
+        """Of a complete reply's last result."""
+        return self._scanner.rows
+
+    @property
     def next_sequence(self) -> int:
         """The sequence id that follows the answer as `to_client` gave it; known once it is complete."""
         return self._scanner.sequence + self._shift & 0xFF

@@ -42,7 +42,7 @@ class Answer:
         self.figures: Figures | None = None
         """Set once the answer is an OK packet."""
         self.rows_sent: int | None = None
-        """How many rows a result had that the proxy made; None: not counted."""
+        """How many rows a result had; None: it is no result, or its rows were not counted (SQL_CALC_FOUND_ROWS)."""
 
     def finish(self) -> None:
         """Send the last packets: the command is over, unless `more`."""
@@ -75,6 +75,7 @@ class Answer:
         if not native:
             self.rows(reply.columns(), reply.rows(), warnings=reply.warnings)
         elif reply.complete:
+            self.rows_sent = reply.row_count
             self._final = partial(self._send_reply, reply)
         else:
             client = self._client
@@ -82,6 +83,7 @@ class Answer:
             async for chunk in reply.chunks():
                 client.write(bytes(chunk))
                 await client.drain()
+            self.rows_sent = reply.row_count
             self._final = partial(self._end_stream, reply)
 
     # ------------------------------------------------------------ the last packets

@@ -31,7 +31,7 @@ from proxy.executor.services import Services
 from proxy.executor.table_changes import TableChanged, require_unchanged
 from proxy.executor.table_status import merge_table_status
 from proxy.executor.unit import Unit
-from proxy.executor.warnings import Condition, fetch_warnings
+from proxy.executor.warnings import Condition, fetch_found_rows, fetch_warnings
 from proxy.executor.writes import Write
 from proxy.routing.tables import Table, TableKind
 from proxy.sql.plan import Access, InsertPlan, QueryPlan, ShowFilter, ShowPlan
@@ -55,6 +55,10 @@ class Executor:
         self.conditions: list[Condition] = []
         self.unit: Unit | None = None
         """The transaction of the statement that runs."""
+
+    @property
+    def _control_timeout_s(self) -> float:
+        return self._services.engine.settings.control_timeout_s
 
     # ------------------------------------------------------------ queries
 
@@ -86,6 +90,8 @@ class Executor:
             await self._require_unchanged(own, plan.tables)
             await self._collect_conditions(own, where, replies)
             await write.answer(replies, answer)
+            if plan.counts_all:
+                answer.rows_sent = None
 
     async def insert(
         self, plan: InsertPlan, execution: Execution, unit: Unit | None, implicit: MakeUnit, answer: Answer
@@ -148,6 +154,10 @@ class Executor:
             require_unchanged(self._services.catalog_store, read.plan.tables)
             await self._collect_conditions(own, read.shards, replies)
             await read.answer(replies, answer)
+            if read.plan.counts_all:
+                branch = own.transaction.branches[read.shards[0]]
+                assert isinstance(branch.connection, BackendConnection)
+                answer.rows_sent = await fetch_found_rows(branch.connection, self._control_timeout_s)
 
     async def _read_outside(self, read: Read, answer: Answer) -> None:
         engine = self._services.engine
@@ -163,8 +173,10 @@ class Executor:
         try:
             require_unchanged(self._services.catalog_store, read.plan.tables)
             await answer.relay(reply, native=read.native)
+            if read.plan.counts_all:
+                answer.rows_sent = await fetch_found_rows(connection, self._control_timeout_s)
             if reply.warnings:
-                self.conditions = await fetch_warnings(connection, engine.settings.control_timeout_s)
+                self.conditions = await fetch_warnings(connection, self._control_timeout_s)
         finally:
             self.connections.release(read.shards[0], connection)
 
@@ -173,6 +185,8 @@ class Executor:
     async def show(self, plan: ShowPlan, execution: Execution, answer: Answer) -> None:
         catalog = self._services.catalog_store.current
         where = await shards(plan.route, execution, catalog, self._services.pick_any, "SHOW")
+        if plan.filter is ShowFilter.EXPLAIN:
+            where = where[:1]
         replies = [await self.ask(shard, plan.text) for shard in where]
         if plan.filter is ShowFilter.TABLE_STATUS:
             known = catalog.tables(plan.schema)
@@ -200,12 +214,11 @@ class Executor:
 
     async def _collect_conditions(self, unit: Unit, where: Shards, replies: Sequence[RelayReply]) -> None:
         """While the shards' connections still have them: before COMMIT."""
-        timeout_s = self._services.engine.settings.control_timeout_s
         for shard, reply in zip(where, replies, strict=True):
             branch = unit.transaction.branches.get(shard)
             if reply.complete and reply.warnings and branch is not None:
                 assert isinstance(branch.connection, BackendConnection)
-                self.conditions += await fetch_warnings(branch.connection, timeout_s)
+                self.conditions += await fetch_warnings(branch.connection, self._control_timeout_s)
 
 
 def _lost_deadlock(unit: Unit, error: BaseException) -> bool:

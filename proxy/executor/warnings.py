@@ -1,4 +1,4 @@
-"""SHOW WARNINGS of a statement, asked of the shard's connection before another statement uses it."""
+"""SHOW WARNINGS and FOUND_ROWS() of a statement, asked of the shard's connection before another statement uses it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,15 @@ async def fetch_warnings(connection: BackendConnection, timeout_s: float) -> lis
     return [
         Condition(_text(level), int(_text(code)), _text(message)) for level, code, message in answers[0].rows
     ]
+
+
+async def fetch_found_rows(connection: BackendConnection, timeout_s: float) -> int | None:
+    """FOUND_ROWS() of the connection's last statement; None when it cannot say any more."""
+    try:
+        answers = await connection.run(["SELECT FOUND_ROWS()"], timeout_s)
+    except (ShardError, ConnectionLost):
+        return None
+    return int(_text(answers[0].rows[0][0]))
 
 
 def _text(value: object) -> str:

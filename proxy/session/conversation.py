@@ -24,6 +24,7 @@ from proxy.session.questions import Questions
 from proxy.session.session_values import Identity, SessionValues
 from proxy.session.state import SessionState, fresh_state
 from proxy.session.transactions import SessionTransactions
+from proxy.sql.select_limit import NO_LIMIT, limited
 from proxy.wire.capabilities import Capability
 
 CarryOn = Callable[[Coroutine[Any, Any, None]], None]
@@ -55,6 +56,14 @@ class Conversation:
         self.running: bytes | None = None
         """The statement in hand, for the process list."""
         self.since = monotonic()
+
+    def limited(self, sql: bytes) -> bytes:
+        """The statement under the session's sql_select_limit."""
+        limit = self.state.variables.get("sql_select_limit")
+        if limit is None or limit == NO_LIMIT:
+            return sql
+        text = limited(sql.decode("utf-8", "surrogateescape"), int(limit))
+        return text.encode("utf-8", "surrogateescape")
 
     def begins(self, statement: bytes) -> None:
         self.running, self.since = statement, monotonic()

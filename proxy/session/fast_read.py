@@ -110,7 +110,7 @@ class FastRead:
         talk.connections.release(self._shard, self._connection)
         self._counters.fast_reads += 1
         diagnostics = talk.state.diagnostics
-        diagnostics.row_count, diagnostics.found_rows = -1, None
+        diagnostics.row_count, diagnostics.found_rows = -1, reply.row_count
         if diagnostics.conditions and self._validate:
             diagnostics.conditions = []
         talk.is_over()

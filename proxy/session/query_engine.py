@@ -188,6 +188,10 @@ class QueryEngine:
         )
         self._done(answer)
 
+    async def _do(self, plan: plans.DoPlan, execution: Execution, answer: Answer) -> None:
+        await self._talk.executor.ask(self._talk.process.services.pick_any(), execution.text(plan.template))
+        self._done(answer)
+
     async def _nothing(self, plan: plans.EmptyPlan, execution: Execution, answer: Answer) -> None:
         self._done(answer)
 
@@ -243,6 +247,7 @@ _STEPS: dict[type, Step] = {
     plans.SetPlan: QueryEngine._set,
     plans.UsePlan: QueryEngine._use,
     plans.KillPlan: QueryEngine._kill,
+    plans.DoPlan: QueryEngine._do,
     plans.EmptyPlan: QueryEngine._nothing,
     plans.ShowVariablesPlan: QueryEngine._show_variables,
     plans.ShowWarningsPlan: QueryEngine._show_warnings,

@@ -11,7 +11,6 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from proxy.errors import NotSupported
 from proxy.executor.answers import Answer
 from proxy.executor.client import Client, Login
 from proxy.executor.client_errors import client_error
@@ -19,6 +18,7 @@ from proxy.executor.execution import BoundStatement
 from proxy.executor.warnings import Condition
 from proxy.session.conversation import Conversation
 from proxy.session.fast_path import FastPath
+from proxy.session.field_list import field_list
 from proxy.session.prepared import PreparedStatements
 from proxy.session.preparing import definitions
 from proxy.session.process import Process
@@ -27,7 +27,8 @@ from proxy.session.registry import Holding, SessionView
 from proxy.sql.lexer import split_statements
 from proxy.sql.plan import Planned
 from proxy.wire.capabilities import Capability
-from proxy.wire.responses import make_variable_change
+from proxy.wire.packets import frame_all
+from proxy.wire.responses import EofPacket, make_eof, make_variable_change
 from proxy.wire.statements import make_prepare_ok
 
 Pending = Coroutine[Any, Any, None] | None
@@ -101,7 +102,7 @@ class Session:
             return self._guarded(sql, self._query_several(sql))
         try:
             self._talk.begins(sql)
-            planned = process.plan(sql, self._talk.state.database)
+            planned = process.plan(self._talk.limited(sql), self._talk.state.database)
             if self._fast_path.start(planned):
                 return None
         except Exception as error:
@@ -114,7 +115,7 @@ class Session:
         """Each statement has its own result; the first that fails ends the command."""
         texts = split_statements(sql.decode("utf-8", "surrogateescape")) or [""]
         for index, text in enumerate(texts):
-            part = text.encode("utf-8", "surrogateescape")
+            part = self._talk.limited(text.encode("utf-8", "surrogateescape"))
             planned = self._process.plan(part, self._talk.state.database)
             await self._query(planned, more=index + 1 < len(texts))
 
@@ -154,7 +155,8 @@ class Session:
         try:
             prepared, bound = self._statements.bind(payload)
             self._talk.begins(prepared.sql)
-            planned = process.plan(prepared.sql, self._talk.state.database, prepared=True)
+            bound = bound._replace(sql=self._talk.limited(bound.sql))
+            planned = process.plan(bound.sql, self._talk.state.database, prepared=True)
             if self._fast_path.start(planned, bound):
                 return None
         except Exception as error:
@@ -196,8 +198,17 @@ class Session:
         return None
 
     def on_field_list(self, table: bytes, wildcard: bytes) -> Pending:
-        self._send_error(NotSupported("COM_FIELD_LIST (use SHOW COLUMNS)"))
-        return None
+        return self._guarded(b"COM_FIELD_LIST", self._field_list(table, wildcard))
+
+    async def _field_list(self, table: bytes, wildcard: bytes) -> None:
+        """The columns' definitions, each with its default at the end; no count in front."""
+        talk = self._talk
+        decode = talk.state.charset.client.decode
+        fields = await field_list(talk, decode(table), decode(wildcard))
+        talk.is_over()
+        self._client.finish(
+            frame_all([*fields, make_eof(EofPacket(talk.status()))], self._client.sequence)[0]
+        )
 
     def on_statistics(self) -> str:
         registry = self._process.registry

@@ -47,6 +47,8 @@ class SessionValues:
     def literal(self, hole: SessionValue) -> str:
         """The SQL that stands in the hole's place."""
         value = self.local(hole)
+        if hole.kind is SessionKind.LAST_INSERT_ID:
+            return f"({value} | 0)"  # BIGINT UNSIGNED, as the function; a literal would be signed
         return hole.text if value is NotImplemented else _sql(value)
 
     def local(self, hole: SessionValue) -> Any:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from proxy.errors import NotSupported
 from proxy.session.errors import ReadOnlyVariable, WrongTypeForVariable, WrongValueForVariable
+from proxy.sql.select_limit import NO_LIMIT
 
 VariableValue = int | float | str | None
 """Numbers as numbers, everything else as text; None only where the variable knows NULL."""
@@ -140,6 +141,7 @@ _PROXY_HELD = (
     _proxy("session_track_gtids", _as_given, "OFF"),
     _proxy("profiling", _boolean, 0, boolean=True),
     _proxy("insert_id", _unsigned, 0),
+    _proxy("sql_select_limit", _unsigned, NO_LIMIT),
 )
 """`last_insert_id` and `identity` are not here: setting them is an assignment to the session's own state."""
 
@@ -192,7 +194,6 @@ _FIXED = (
     "default_tmp_storage_engine",
     "sql_auto_is_null",
     "sql_log_bin",
-    "sql_select_limit",
     "sql_warnings",
     "storage_engine",
     "low_priority_updates",

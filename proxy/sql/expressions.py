@@ -298,6 +298,9 @@ class ExpressionParser(Cursor):
         if word in _WORD_CONSTANTS:
             self.advance()
             return Value(start, self.here, Constant(_WORD_CONSTANTS[word]))
+        if following.kind is Kind.BITS and word[0] == "_":
+            self.advance()
+            return self._close(start, "INTRODUCER", [self.primary()])
         if following.kind is Kind.STRING and (word[0] == "_" or word in ("DATE", "TIME", "TIMESTAMP", "N")):
             if word != "N" or following.start == token.end:
                 self.advance()

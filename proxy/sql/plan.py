@@ -4,7 +4,7 @@
     QueryPlan              SELECT (locking or not), UPDATE, DELETE, INSERT … SELECT on one shard
     InsertPlan             INSERT/REPLACE … VALUES | SET: rows go to their shards
     ShowPlan               SHOW …, DESCRIBE, EXPLAIN: asked of one shard (or all), the internals filtered out
-    ShowVariablesPlan, ShowWarningsPlan, ShowProcesslistPlan, AdminShowPlan, KillPlan, UsePlan, EmptyPlan
+    ShowVariablesPlan, ShowWarningsPlan, ShowProcesslistPlan, AdminShowPlan, KillPlan, UsePlan, DoPlan, EmptyPlan
                            answered by the session
     SetPlan                SET: variables, NAMES, CHARACTER SET, TRANSACTION, user variables
     BeginPlan, CommitPlan, RollbackPlan, SavepointPlan, RollbackToPlan, ReleasePlan
@@ -37,6 +37,7 @@ from proxy.sql.statement_plans import (
     CommitPlan,
     DdlKind,
     DdlPlan,
+    DoPlan,
     EmptyPlan,
     KillPlan,
     ReleasePlan,
@@ -71,6 +72,7 @@ __all__ = [
     "CommitPlan",
     "DdlKind",
     "DdlPlan",
+    "DoPlan",
     "EmptyPlan",
     "FirstShard",
     "InsertPlan",
@@ -221,6 +223,8 @@ class QueryPlan:
     undecided rows, so it must be validated like a locking read [R5] before it may stand."""
     away: tuple[AwayRows, ...] = ()
     """The holes of `template` for which other shards are to be asked before."""
+    counts_all: bool = False
+    """SQL_CALC_FOUND_ROWS: FOUND_ROWS() is what the shard says afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +286,8 @@ class ShowFilter(enum.Enum):
     INDEXES = "indexes"
     TRIGGERS = "triggers"
     CREATE_TABLE = "create table"
+    EXPLAIN = "explain"
+    """Asked of one shard of the route."""
     TABLE_STATUS = "table status"
     """Of `ShowPlan.schema`; the parts' figures are added up (`proxy.executor.table_status`)."""
 
@@ -311,6 +317,7 @@ Plan = (
     | AdminShowPlan
     | KillPlan
     | UsePlan
+    | DoPlan
     | EmptyPlan
     | SetPlan
     | BeginPlan

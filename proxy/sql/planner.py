@@ -29,13 +29,23 @@ from proxy.sql.ddl_parser import DdlParser
 from proxy.sql.errors import EmptyQuery, SyntaxProblem
 from proxy.sql.insert_plans import plan_insert
 from proxy.sql.lexer import MARK, Kind, Tokens, fingerprint, tokenize
-from proxy.sql.plan import EmptyPlan, InsertPlan, Plan, Planned, QueryPlan
+from proxy.sql.plan import (
+    ByKeys,
+    DoPlan,
+    EmptyPlan,
+    FirstShard,
+    InsertPlan,
+    OneShard,
+    Plan,
+    Planned,
+    QueryPlan,
+)
 from proxy.sql.planning import Planning
 from proxy.sql.scope import Schemas
 from proxy.sql.select_plans import plan_select
 from proxy.sql.set_parser import SetParser
 from proxy.sql.show_parser import ShowParser
-from proxy.sql.syntax import Delete, Insert, Update
+from proxy.sql.syntax import Delete, Insert, Query, Update
 from proxy.sql.version_comments import UNKNOWN_VERSION, ServerVersion, resolve_comments
 
 CACHED_TEXT = 4_096
@@ -54,7 +64,7 @@ _CONTROL: dict[str, Callable[[Cursor], Plan]] = {
 }
 _QUERIES = frozenset(("SELECT", "WITH", "INSERT", "REPLACE", "UPDATE", "DELETE", "("))
 _REFUSED = frozenset(
-    """ALTER ANALYZE BACKUP BINLOG CACHE CALL CHANGE CHECK CHECKSUM CLONE DEALLOCATE DECLARE DO EXECUTE FLUSH GET
+    """ALTER ANALYZE BACKUP BINLOG CACHE CALL CHANGE CHECK CHECKSUM CLONE DEALLOCATE DECLARE EXECUTE FLUSH GET
     GRANT HANDLER HELP IMPORT INSTALL LOAD LOCK OPTIMIZE PREPARE PURGE RENAME REPAIR RESET RESIGNAL RESTART REVOKE
     SHUTDOWN SIGNAL STOP TABLE UNINSTALL VALUES XA""".split()
 )
@@ -135,6 +145,8 @@ def plan_statement(planning: Planning) -> Plan:
     if first.kind is Kind.END or first.upper == ";":
         raise EmptyQuery
     word = first.upper
+    if word == "DO":
+        return _plan_do(planning)
     if word in _QUERIES:
         return _plan_query(planning)
     if word in _CONTROL:
@@ -144,7 +156,7 @@ def plan_statement(planning: Planning) -> Plan:
     if word == "SHOW":
         return ShowParser(tokens, planning.schemas, planning.database).show()
     if word in ("DESCRIBE", "DESC", "EXPLAIN"):
-        return ShowParser(tokens, planning.schemas, planning.database).describe()
+        return _explain(planning)
     if word in ("CREATE", "DROP", "TRUNCATE", "ADOPT"):
         return DdlParser(tokens, planning.database).plan()
     if word in _REFUSED:
@@ -152,8 +164,38 @@ def plan_statement(planning: Planning) -> Plan:
     raise SyntaxProblem(tokens.sql, first.start)
 
 
+def _plan_do(planning: Planning) -> Plan:
+    sql = planning.tokens.sql
+    start = planning.tokens.tokens[0].start
+    as_select = f"{sql[:start]}SELECT{sql[start + len('DO') :]}"
+    selecting = Planning(tokenize(as_select), planning.schemas, planning.database)
+    plan = _plan_query(selecting)
+    assert isinstance(plan, QueryPlan)
+    if plan.tables or plan.away:
+        raise NotSupported("DO with a subquery")
+    return DoPlan(plan.template)
+
+
 def _plan_query(planning: Planning) -> Plan:
-    node = ChangeParser(planning.tokens).statement_query()
+    return _plan_node(ChangeParser(planning.tokens).statement_query(), planning)
+
+
+def _explain(planning: Planning) -> Plan:
+    """EXPLAIN is asked of the shard that the statement would go to, of the first where it would go to several."""
+    parser = ShowParser(planning.tokens, planning.schemas, planning.database)
+    node = parser.explained()
+    if node is None:
+        return parser.describe()
+    try:
+        plan = _plan_node(node, planning)
+    except NotSupported:
+        return parser.plan_of(FirstShard())
+    if isinstance(plan, QueryPlan) and isinstance(plan.route, OneShard | ByKeys):
+        return parser.plan_of(plan.route)
+    return parser.plan_of(FirstShard())
+
+
+def _plan_node(node: Query | Insert | Update | Delete, planning: Planning) -> QueryPlan | InsertPlan:
     if isinstance(node, Insert):
         return plan_insert_select(node, planning) if node.query is not None else plan_insert(node, planning)
     if isinstance(node, (Update, Delete)):

@@ -29,6 +29,7 @@ def plan_select(query: Query, planning: Planning) -> QueryPlan:
     scatter, refusal = _scatter(query, blocks, sharding, routing, planning)
     managed = [s for b in blocks for s in b.sources if s.table is not None and s.table.managed]
     information_schema = any(s.information_schema for b in blocks for s in b.sources)
+    counts_all = any("SQL_CALC_FOUND_ROWS" in b.node.options for b in blocks if isinstance(b.node, Select))
     template = planning.template(query.start, query.end)
     return QueryPlan(
         access=Access.LOCKING_READ if locking else Access.READ,
@@ -36,7 +37,7 @@ def plan_select(query: Query, planning: Planning) -> QueryPlan:
         tables=tables_of(blocks),
         written=_locked(query, blocks) if locking else (),
         template=template,
-        template_only=bool(planning.session_values) or information_schema,
+        template_only=bool(planning.session_values) or information_schema or counts_all,
         session_values=planning.session_values,
         scatter=scatter,
         scatter_refusal=refusal,
@@ -48,6 +49,7 @@ def plan_select(query: Query, planning: Planning) -> QueryPlan:
         replicated=False,
         returns_rows=True,
         away=template.away,
+        counts_all=counts_all,
     )
 
 

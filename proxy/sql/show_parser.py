@@ -25,6 +25,7 @@ from proxy.sql.plan import (
     VariableScope,
 )
 from proxy.sql.scope import Schemas, ScopeBuilder, refuse_internal_schema
+from proxy.sql.syntax import Delete, Insert, Query, Update
 
 _SCOPES = {"SESSION": VariableScope.SESSION, "LOCAL": VariableScope.SESSION, "GLOBAL": VariableScope.GLOBAL}
 _OF_THE_SERVER = (
@@ -159,7 +160,8 @@ class ShowParser(ChangeParser):
 
     # ------------------------------------------------------------ DESCRIBE, EXPLAIN
 
-    def describe(self) -> Plan:
+    def explained(self) -> Query | Update | Delete | Insert | None:
+        """The statement that is to be explained; None: it is a table that is described."""
         self.expect("DESCRIBE", "DESC", "EXPLAIN")
         if self.at("ANALYZE", "FOR", "INTO"):
             self.refuse(f"EXPLAIN {self.token.upper}")
@@ -168,9 +170,13 @@ class ShowParser(ChangeParser):
             self.advance()
             self.advance()
             self.advance()
-        if self.at(*_EXPLAINED):
-            self.statement_query()
-            return ShowPlan(self.text, FirstShard(), ShowFilter.NONE)
+        return self.statement_query() if self.at(*_EXPLAINED) else None
+
+    def plan_of(self, route: Route) -> ShowPlan:
+        return ShowPlan(self.text, route, ShowFilter.EXPLAIN)
+
+    def describe(self) -> Plan:
+        """Behind the first words, which `explained` has read."""
         schema, name = self.qualified_name()
         if (schema or self.database or "").lower() == "information_schema":
             return ShowPlan(self.text, FirstShard(), ShowFilter.NONE)

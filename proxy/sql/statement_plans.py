@@ -71,6 +71,13 @@ class UsePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class DoPlan:
+    """DO: its expressions as a SELECT of any one shard, whose answer is not shown."""
+
+    template: Template
+
+
+@dataclass(frozen=True, slots=True)
 class EmptyPlan:
     """A statement that asks nothing of TxGuard (UNLOCK TABLES, FLUSH …, a comment): answer OK."""
 

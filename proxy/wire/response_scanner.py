@@ -61,6 +61,7 @@ class ResponseScanner:
         "mixed_status",
         "position",
         "results",
+        "rows",
         "sequence",
         "status",
         "warnings",
@@ -85,6 +86,8 @@ class ResponseScanner:
         """Of the last result set; 0: the last result was an OK or ERR."""
         self.first_column_count = 0
         """Of the first result after the leading ones."""
+        self.rows = 0
+        """Of the last result set."""
         self.error: ErrPacket | None = None
         self._leading = leading
         self._renumber = leading > 0
@@ -104,6 +107,7 @@ class ResponseScanner:
             length = header & 0xFFFFFF
             end = position + 4 + length
             if phase == _ROWS and (first < 0xFE or continued or (first == 0xFE and length >= 9)):
+                self.rows += not continued
                 continued = length == MAX_PAYLOAD_BYTES
             elif phase == _COLUMNS and self._remaining:
                 self._remaining -= 1
@@ -158,6 +162,7 @@ class ResponseScanner:
         self.mixed_status = (status ^ first_status) & SESSION_BITS != 0
         self.marks = [first_mark, last + 7]
         self.column_count = self.first_column_count = count
+        self.rows = rows
         self.results = 1
         self.sequence = count + rows + 4 & 0xFF
         self.position = last + 9
@@ -190,6 +195,7 @@ class ResponseScanner:
                 raise MalformedPacket("a shard asked for a local file")
             self.column_count, _ = read_lenenc_int(bytes(data[start : start + length]), 0)
             self._remaining = self.column_count
+            self.rows = 0
             if self.results == self._leading:
                 self.first_column_count = self.column_count
             return _COLUMNS

@@ -109,7 +109,7 @@ def test_what_is_set_is_seen(
         ("SET version = 'x'", 1238),
         ("SET hostname = 'x'", 1238),
         ("SET wait_timeout = 'x'", 1232),
-        ("SET sql_select_limit = 1", 1235),
+        ("SET low_priority_updates = 1", 1235),
         ("SET sql_log_bin = 0", 1235),
     ],
 )

@@ -137,7 +137,7 @@ def values() -> SessionValues:
         (SessionValue(SessionKind.CONNECTION_ID), "7"),
         (SessionValue(SessionKind.DATABASE), "'app'"),
         (SessionValue(SessionKind.USER), "'root@localhost'"),
-        (SessionValue(SessionKind.LAST_INSERT_ID), "0"),
+        (SessionValue(SessionKind.LAST_INSERT_ID), "(0 | 0)"),
         (SessionValue(SessionKind.ROW_COUNT), "-1"),
     ],
 )

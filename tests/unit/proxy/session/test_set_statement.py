@@ -151,11 +151,12 @@ async def test_default_forgets_what_was_set() -> None:
         ("SET transaction_isolation = 'SERIALIZABLE'", NotSupported),
         ("SET tx_isolation = 'nonsense'", WrongValueForVariable),
         ("SET insert_id = 5", NotSupported),
-        ("SET sql_select_limit = 5", NotSupported),
+        ("SET sql_select_limit = 'x'", WrongTypeForVariable),
+        ("SET low_priority_updates = 1", NotSupported),
     ],
 )
 async def test_a_failing_set_changes_nothing(sql: str, error: type[Exception]) -> None:
-    bench = Bench(shards=FakeShards({"sql_select_limit": 18446744073709551615}))
+    bench = Bench(shards=FakeShards({"low_priority_updates": 0}))
     before = fresh_state("app", UTF8MB4_GENERAL_CI)
     with pytest.raises(error):
         await bench.set(sql)
