@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.integration.managed_sessions import OneShard, OneTransaction
-from txguard.engine.conflicts import ConflictCheck, find_conflict
+from txguard.engine.conflicts import ConflictCheck, find_conflict, too_new_query
 from txguard.engine.install import install
 from txguard.engine.managed import ManagedTable, describe, manage
 from txguard.engine.triggers import CONFLICT_ERRNO
@@ -43,12 +43,15 @@ class Accounts:
         """The engine's check after a statement, on a connection of its own."""
         assert transaction.read_ts is not None
         async with self.shard.shard.connection() as connection:
+            [rows] = await connection.run([too_new_query(transaction.read_ts, transaction.start_ts)], 5)
+            too_new = [int(row[0] or 0) for row in rows.rows]
+            if not too_new:
+                return False
             found = await find_conflict(
                 connection,
                 [ConflictCheck(self.schema, "t", where)],
                 {(self.schema, "t"): self.table},
-                read_ts=transaction.read_ts,
-                start_ts=transaction.start_ts,
+                too_new,
                 locking_read=locking_read,
             )
         return found is not None

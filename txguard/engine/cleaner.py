@@ -2,7 +2,9 @@
 
 The rule: a cross-shard record goes only when every shard has answered that it holds no lock record of that
 transaction; otherwise a participant that was down all the while would find no record of the outcome on its return
-and roll its part back. Everything is deleted in small batches under READ COMMITTED, which takes no gap locks.
+and roll its part back. A shard answers once it is fenced for this epoch, so that nothing of an older one is to come. A
+tombstone stays while a local transaction may live that it must refuse. The mark says how far a shard was cleaned, and
+rises first [R7]. Everything is deleted in small batches under READ COMMITTED, which takes no gap locks.
 Source: docs/protocol.md, "Cleaning".
 """
 
@@ -10,28 +12,39 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tso.api import Tso
 from tso.types import ShardName, Timestamp
 from txguard.engine import failpoints
 from txguard.engine.concurrent import settle
+from txguard.engine.install import ANY_MARK, SINGLE_SHARD_MARK
 from txguard.engine.janitor import log_failure
 from txguard.engine.managed import list_managed
+from txguard.engine.marks import raise_mark
 from txguard.engine.resolve import delete_locks
 from txguard.engine.settings import EngineSettings
-from txguard.engine.shard import Shard, borrow
+from txguard.engine.shard import Connection, Shard, ShardUnavailable, borrow
 from txguard.engine.undo import clean_statements
 
 MOST_PENDING = 100_000
 """Lock records waiting to be deleted on a shard that is down; what is forgotten beyond it the janitor finds."""
 
+LATE_AFTER_S = 60.0
+"""Tombstones are not cleaned while a local transaction that writes is older than this."""
+
 READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 
 
 class Cleaner:
-    def __init__(self, shards: Mapping[ShardName, Shard], tso: Tso, settings: EngineSettings) -> None:
-        self.shards, self.tso, self.settings = shards, tso, settings
+    def __init__(
+        self,
+        shards: Mapping[ShardName, Shard],
+        tso: Tso,
+        settings: EngineSettings,
+        is_fenced: Callable[[ShardName], bool],
+    ) -> None:
+        self.shards, self.tso, self.settings, self.is_fenced = shards, tso, settings, is_fenced
         self._decided: dict[ShardName, list[Timestamp]] = collections.defaultdict(list)
 
     def add_decided(self, start_ts: Timestamp, participants: Sequence[ShardName]) -> None:
@@ -82,7 +95,7 @@ class Cleaner:
         names = list(self.shards)
         # Read after the safe point was taken: no lock record of a commit behind it can still be written.
         locks = await settle([self._locks(name) for name in names])
-        held: set[Timestamp] = set()
+        held: dict[Timestamp, Timestamp] = {}
         for answer in locks:
             if not isinstance(answer, Exception):
                 held |= answer
@@ -92,31 +105,56 @@ class Cleaner:
             if isinstance(result, Exception):
                 raise result
 
-    async def _locks(self, name: ShardName) -> set[Timestamp]:
+    async def _locks(self, name: ShardName) -> dict[Timestamp, Timestamp]:
+        """By `start_ts` the `commit_ts`. Raises ShardUnavailable where older coordinators may still commit."""
         async with borrow(self.shards[name], self.settings.acquire_timeout_s) as connection:
             answers = await connection.run(
-                ["SELECT start_ts FROM _txguard.txn_lock"], self.settings.control_timeout_s
+                ["SELECT start_ts, commit_ts FROM _txguard.txn_lock"], self.settings.control_timeout_s
             )
-        return {Timestamp(int(row[0] or 0)) for row in answers[0].rows}
+        if not self.is_fenced(name):
+            raise ShardUnavailable(f"shard {name} is not fenced for this epoch yet")
+        return {Timestamp(int(row[0] or 0)): Timestamp(int(row[1] or 0)) for row in answers[0].rows}
 
     async def _clean_shard(
-        self, name: ShardName, safe_point: Timestamp, held: set[Timestamp], all_answered: bool
+        self,
+        name: ShardName,
+        safe_point: Timestamp,
+        held: Mapping[Timestamp, Timestamp],
+        all_answered: bool,
     ) -> None:
-        batch = self.settings.clean_batch
-        query = (
-            f"SELECT start_ts FROM _txguard.txn WHERE commit_ts <= {safe_point}"
-            + ("" if all_answered else " AND participants IS NULL")
-            + (f" AND start_ts NOT IN ({','.join(map(str, sorted(held)))})" if held else "")
-            + f" ORDER BY commit_ts LIMIT {batch}"
-        )
-        timeout_s = self.settings.control_timeout_s
+        batch, timeout_s = self.settings.clean_batch, self.settings.control_timeout_s
+        marks = [raise_mark(SINGLE_SHARD_MARK, safe_point)]
+        if all_answered:
+            # What is not settled everywhere must still find, or be given, its records.
+            up_to = min([safe_point, *(Timestamp(commit_ts - 1) for commit_ts in held.values())])
+            marks.append(raise_mark(ANY_MARK, up_to))
         async with borrow(self.shards[name], self.settings.acquire_timeout_s) as connection:
+            keep_tombstones = await self._may_be_late(connection)
+            query = (
+                f"SELECT start_ts FROM _txguard.txn WHERE commit_ts <= {safe_point} AND state "
+                + ("= 'C'" if keep_tombstones else "<> 'M'")
+                + ("" if all_answered else " AND participants IS NULL")
+                + (f" AND start_ts NOT IN ({','.join(map(str, sorted(held)))})" if held else "")
+                + f" ORDER BY commit_ts LIMIT {batch}"
+            )
             while True:
                 answers = await connection.run([query], timeout_s)
                 gone = [Timestamp(int(row[0] or 0)) for row in answers[0].rows]
                 if not gone:
                     return
                 statements = clean_statements(await list_managed(connection, timeout_s), gone)
-                await connection.run([READ_COMMITTED, "START TRANSACTION", *statements, "COMMIT"], timeout_s)
+                await connection.run(
+                    [READ_COMMITTED, "START TRANSACTION", *marks, *statements, "COMMIT"], timeout_s
+                )
                 if len(gone) < batch:
                     return
+
+    async def _may_be_late(self, connection: Connection) -> bool:
+        """Whether a local transaction is so old that its coordinator may have been given up, and yet commit it."""
+        grace_s = min(LATE_AFTER_S, self.settings.retention_ms / 2000)
+        query = (
+            "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_rows_modified > 0 "
+            f"AND trx_started < NOW() - INTERVAL {int(grace_s * 1_000_000)} MICROSECOND"
+        )
+        [answer] = await connection.run([query], self.settings.control_timeout_s)
+        return int(answer.rows[0][0] or 0) > 0

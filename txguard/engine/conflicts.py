@@ -3,7 +3,8 @@
 Under a snapshot, an UPDATE, DELETE or locking read looks at current rows. A row that met its WHERE in the snapshot,
 but has been changed or removed by a writer too new for it so that it meets it no longer, is passed over in silence.
 After the statement, on a second connection outside any transaction, the engine asks for such rows. It first asks
-which writers are too new at all: usually none, and that is all.
+which writers are too new at all: usually none, and that is all. A mark among them [R7] tells that versions which the
+snapshot sees may have been cleaned, so that nobody can say any more what was passed over.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ class ConflictCheck:
 
 
 def too_new_query(read_ts: int, start_ts: int) -> str:
-    """The writers whose versions are too new for this snapshot, as of now."""
+    """The writers whose versions are too new for this snapshot, as of now; a mark, where some may have been cleaned."""
     return (
         f"SELECT start_ts FROM `{DATABASE}`.`txn` FORCE INDEX (commit_ts)"
-        f" WHERE commit_ts > {read_ts} AND state = 'C' AND start_ts <> {start_ts}"
+        f" WHERE commit_ts > {read_ts} AND state <> 'R' AND start_ts <> {start_ts}"
     )
 
 
@@ -64,9 +65,8 @@ async def find_conflict(
     connection: Connection,
     checks: Sequence[ConflictCheck],
     tables: Mapping[tuple[str, str], ManagedTable],
+    too_new: Sequence[int],
     *,
-    read_ts: int,
-    start_ts: int,
     locking_read: bool,
     timeout_s: float | None = None,
 ) -> ConflictCheck | None:
@@ -74,10 +74,6 @@ async def find_conflict(
 
     `tables` by (schema, name); a table that is not among them is not managed and has no versions.
     """
-    [answer] = await connection.run([too_new_query(read_ts, start_ts)], timeout_s)
-    too_new = [int(row[0] or 0) for row in answer.rows]
-    if not too_new:
-        return None
     for check in checks:
         table = tables.get((check.schema, check.table))
         if table is not None and await _fails(

@@ -36,7 +36,7 @@ class Engine:
         self.counters = Counters()
         self.resolver = Resolver(shards, tso, self.settings)
         self.janitor = Janitor(shards, tso, self.resolver, self.settings)
-        self.cleaner = Cleaner(shards, tso, self.settings)
+        self.cleaner = Cleaner(shards, tso, self.settings, self.is_fenced)
         self._prepared: dict[ShardName, int] = {}
         """The epoch for which each shard was fenced."""
         self._successor: Leader | None = None

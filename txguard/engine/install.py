@@ -51,10 +51,17 @@ _TABLES: Final = (
 ) {_OPTIONS}""",
 )
 
+ANY_MARK: Final = 0
+SINGLE_SHARD_MARK: Final = 1
+"""The `start_ts` of the two rows of `txn` that say how far it was cleaned (`marks.py`). No transaction has these."""
+
 INSTALL_STATEMENTS: Final = (
     f"CREATE DATABASE IF NOT EXISTS `{DATABASE}` DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
     *_TABLES,
     f"INSERT IGNORE INTO `{DATABASE}`.`rollback_counter` (`id`, `n`) VALUES (1, 0)",
+    # Always there, so that whoever looks at them locks these rows, and no gap.
+    f"INSERT IGNORE INTO `{DATABASE}`.`txn` (`start_ts`, `commit_ts`, `state`) "
+    f"VALUES ({ANY_MARK}, 0, 'M'), ({SINGLE_SHARD_MARK}, 0, 'M')",
 )
 
 HELD_BACK: Final = 9107
@@ -88,7 +95,7 @@ async def install(connection: Connection, timeout_s: float | None = None) -> Non
     )
     [found] = await connection.run([query], timeout_s)
     complete = int(found.rows[0][0] or 0) == len(_TABLES)
-    await connection.run(INSTALL_STATEMENTS[-1:] if complete else INSTALL_STATEMENTS, timeout_s)
+    await connection.run(INSTALL_STATEMENTS[-2:] if complete else INSTALL_STATEMENTS, timeout_s)
 
 
 def epoch_view_name(epoch: int) -> str:

@@ -1,7 +1,8 @@
 """The janitor: settles what no coordinator settles any more.
 
-The rule: every orphan that the oracle hands out is resolved again and again until its shards have answered, and a
-lock record that the oracle does not know as outstanding does not stay. Safe to run in several processes at once.
+The rule: every orphan that the oracle hands out is resolved again and again until its shards have answered, if only
+that it was settled and cleaned while this process was frozen; and a lock record that the oracle does not know as
+outstanding does not stay. Safe to run in several processes at once.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from tso.api import Tso
 from tso.errors import TsoError
 from tso.types import Orphan, ShardName, Timestamp
 from txguard.engine.fence import parse_participants
-from txguard.engine.resolve import RETRYABLE, Resolver
+from txguard.engine.resolve import RETRYABLE, Forgotten, Resolver
 from txguard.engine.settings import EngineSettings
 from txguard.engine.shard import Shard, borrow
 
@@ -49,6 +50,9 @@ class Janitor:
         while True:
             try:
                 outcome = await self.resolver.resolve(orphan, timeout_s)
+            except Forgotten as error:
+                log.warning("transaction %d is left alone: %s", orphan.start_ts, error)
+                return
             except Exception as error:
                 log_failure(f"transaction {orphan.start_ts} is still undecided", error)
                 await asyncio.sleep(pause_s)

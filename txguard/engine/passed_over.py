@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from tso.types import Timestamp
 from txguard.engine.conflicts import ConflictCheck, find_conflict, too_new_query
 from txguard.engine.managed import list_managed
+from txguard.engine.marks import is_too_old
 from txguard.engine.shard import Connection
 from txguard.errors import Conflict
 
@@ -25,21 +26,29 @@ async def raise_on_conflict(
     timeout_s: float,
 ) -> None:
     """`connection` is a second one, outside any transaction. Raises Conflict."""
-    [too_new] = await connection.run([too_new_query(read_ts, start_ts)], timeout_s)
-    if not too_new.rows:
+    too_new = await _too_new(connection, read_ts, start_ts, timeout_s)
+    if not too_new:
         return
     tables = {(table.schema, table.name): table for table in await list_managed(connection, timeout_s)}
     failed = await find_conflict(
-        connection,
-        checks,
-        tables,
-        read_ts=read_ts,
-        start_ts=start_ts,
-        locking_read=locking_read,
-        timeout_s=timeout_s,
+        connection, checks, tables, too_new, locking_read=locking_read, timeout_s=timeout_s
     )
     if failed is not None:
         raise Conflict(
             f"write conflict: rows of {failed.schema}.{failed.table} were changed after this transaction's snapshot; "
             "run the transaction again"
         )
+    # Again, because what was asked for may have been cleaned meanwhile.
+    await _too_new(connection, read_ts, start_ts, timeout_s)
+
+
+async def _too_new(
+    connection: Connection, read_ts: Timestamp, start_ts: Timestamp, timeout_s: float
+) -> list[int]:
+    [answer] = await connection.run([too_new_query(read_ts, start_ts)], timeout_s)
+    writers = [int(row[0] or 0) for row in answer.rows]
+    if is_too_old(writers):
+        raise Conflict(
+            "the transaction's snapshot is older than the versions that are kept; run the transaction again"
+        )
+    return writers

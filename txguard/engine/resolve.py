@@ -1,7 +1,8 @@
 """Resolve: decide an undecided transaction and carry the outcome out. Anyone may, any number at once, at any time.
 
 The rule: a commit record is written once, so a tombstone placed where none exists decides "rolled back", and
-records on every participant decide "committed". The oracle hears of a roll-back before the undo (dependants give
+records on every participant decide "committed". Whoever comes so late that the records may have been cleaned learns
+nothing, and places nothing [R7]. The oracle hears of a roll-back before the undo (dependants give
 up their row locks) and of the end after it. A crash anywhere here leaves work that the next resolver repeats.
 Source: docs/protocol.md, "Resolve".
 """
@@ -18,6 +19,7 @@ from txguard.engine import failpoints
 from txguard.engine.blockers import Blockers
 from txguard.engine.concurrent import gather, settle
 from txguard.engine.managed import ManagedTable, list_managed
+from txguard.engine.marks import place_tombstone
 from txguard.engine.settings import EngineSettings
 from txguard.engine.shard import ConnectionLost, Shard, ShardError, ShardUnavailable, borrow
 from txguard.engine.undo import undo
@@ -31,6 +33,10 @@ NO_SUCH_TABLE, NO_SUCH_DATABASE = 1146, 1049
 
 class Undecided(Exception):
     """No participant holds a tombstone and one does not answer: nobody can know the outcome yet."""
+
+
+class Forgotten(Undecided):
+    """It was decided, carried out and cleaned long ago: nothing is left to do, and nobody can tell the outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ class Resolver:
         return decision.outcome
 
     async def decide(self, transaction: Orphan, timeout_s: float | None = None) -> Decision:
-        """Durable from here on. Raises Undecided."""
+        """Durable from here on. Raises Undecided, or Forgotten."""
         await failpoints.reach("resolve_before_tombstone")
         timeout_s = timeout_s or self.settings.control_timeout_s
         records = await settle(
@@ -94,15 +100,14 @@ class Resolver:
         """The shard's record, after placing a tombstone if there was none. Waits for a prewrite under way."""
         start_ts = transaction.start_ts
         statements = [
-            "INSERT IGNORE INTO _txguard.txn (start_ts, commit_ts, state, participants) "
-            f"VALUES ({start_ts}, {transaction.commit_ts}, 'R', '{','.join(transaction.participants)}')",
+            place_tombstone(transaction),
             f"SELECT state FROM _txguard.txn WHERE start_ts = {start_ts}",
         ]
         async with borrow(self._shard(name), self.settings.acquire_timeout_s) as connection:
             answers = await connection.run(statements, timeout_s)
         await failpoints.reach("resolve_one_tombstone")
         if not answers[1].rows:
-            raise Undecided(f"the record of transaction {start_ts} on {name} was just cleaned")
+            raise Forgotten(f"what became of transaction {start_ts} was cleaned on {name}")
         state = answers[1].rows[0][0]
         return Outcome(state.decode() if isinstance(state, bytes) else state)
 
@@ -162,6 +167,9 @@ def _outcome(transaction: Orphan, records: Sequence[Outcome | Exception]) -> Out
     if Outcome.ROLLED_BACK in records:
         return Outcome.ROLLED_BACK
     for record in records:
+        if isinstance(record, Forgotten):
+            # A record C of another participant may have been read before this one was undone, there and here.
+            raise record
         if isinstance(record, Exception):
             raise Undecided(f"transaction {transaction.start_ts}: {record}") from record
     return Outcome.COMMITTED
