@@ -2,13 +2,15 @@
 
 VENV := .venv
 DEMO_SECONDS ?= 30
+MINUTES ?= 5
 export DEMO_SECONDS
 
-.PHONY: demo test lint bench mysql playground clean help
+.PHONY: demo test torture lint bench mysql playground clean help
 
 help:
 	@echo "make demo        watch money move over three servers while things are killed (DEMO_SECONDS=$(DEMO_SECONDS))"
 	@echo "make test        all tests, on MariaDB and, where 'make mysql' has unpacked it, on MySQL"
+	@echo "make torture     workloads and faults on a whole cluster, every history checked (MINUTES=$(MINUTES))"
 	@echo "make lint        ruff, mypy --strict, import-linter"
 	@echo "make bench       speed against plain servers, HAProxy and XA; writes bench.json"
 	@echo "make playground  three servers and the proxy on 127.0.0.1:4000, until Ctrl-C"
@@ -30,6 +32,10 @@ bench: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	@scripts/ensure_servers.sh test
 	@$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile $(PYTEST_ARGS)
+
+torture: $(VENV)/.installed
+	@scripts/ensure_servers.sh torture
+	@$(VENV)/bin/python -m tests.torture --minutes $(MINUTES) $(TORTURE_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .

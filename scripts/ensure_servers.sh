@@ -10,6 +10,9 @@ has() { command -v "$1" >/dev/null 2>&1; }
 has mariadbd || has mysqld || missing+=(mariadb-server-core mariadb-client)
 case "$purpose" in test | bench) has sysbench || missing+=(sysbench) ;; esac
 case "$purpose" in bench) has haproxy || missing+=(haproxy) ;; esac
+if [ "$purpose" = torture ] && [ "$(id -u)" = 0 ] && has apt-get; then # without it the clocks do not jump
+    compgen -G "/usr/lib/*/faketime/libfaketimeMT.so.1" >/dev/null || missing+=(libfaketime)
+fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" = 0 ] && has apt-get; then

@@ -41,7 +41,7 @@ async def look(arena: Arena) -> Aftermath:
         await _everything_answers(arena)
     except NotAnswering as error:
         violations.append(f"a service does not answer: {error}")
-    left = await _left_behind(arena)
+    left = await left_behind(arena, ORPHANS_WITHIN_S)
     orphans = sum(left.values())
     if orphans:
         told = ", ".join(f"{shard}: {count}" for shard, count in left.items() if count)
@@ -56,8 +56,9 @@ async def _everything_answers(arena: Arena) -> None:
         await arena.insist("UPDATE home SET touched = touched + 1", port)
 
 
-async def _left_behind(arena: Arena) -> dict[str, int]:
-    deadline = time.monotonic() + ORPHANS_WITHIN_S
+async def left_behind(arena: Arena, within_s: float) -> dict[str, int]:
+    """Locks and open transactions by server, once there is none or the time is up."""
+    deadline = time.monotonic() + within_s
     while True:
         left = {f"s{n}": await _count(server) for n, server in enumerate(arena.cluster.servers, 1)}
         if not any(left.values()) or time.monotonic() > deadline:

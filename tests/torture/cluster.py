@@ -1,7 +1,7 @@
 """A whole TxGuard to be tortured: servers, oracles, proxies, and a link on every connection between them.
 
-Client n of proxy p goes through a link, so does each proxy to each shard and to each oracle. `supervise` starts
-again what has ended, unless a fault holds it down, as systemd would.
+Clients reach each proxy through a link, proxies and oracles each shard, proxies each oracle. `supervise` starts again
+what has ended, unless a fault holds it down, as systemd would.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ _SUPERVISE_EVERY_S: Final = 0.2
 class Shape:
     servers: int = 3
     proxies: int = 2
-    oracles: int = 1
+    oracles: int = 2
+    """One leads, the others stand by."""
     small_disk: bool = False
     """The last server's data lie on a small file system of their own, which a fault can fill (root only)."""
     fake_clock: Path | None = None
@@ -59,7 +60,7 @@ class Cluster:
     oracles: list[Child] = field(default_factory=list)
     proxies: list[Child] = field(default_factory=list)
     links: dict[str, Link] = field(default_factory=dict)
-    """By name: "client-p1", "p1-s2", "p1-o1"."""
+    """By name: "client-p1", "p1-s2", "p1-o1", "o1-s2"."""
     held_down: set[str] = field(default_factory=set)
     starting: set[str] = field(default_factory=set)
     """What the supervisor is starting now."""
@@ -68,9 +69,9 @@ class Cluster:
     def client_ports(self) -> list[int]:
         return [self.links[f"client-p{n}"].port for n in range(1, self.shape.proxies + 1)]
 
-    @property
-    def clock_file(self) -> Path:
-        return self.folder / "clock"
+    def clock_file(self, oracle: str) -> Path:
+        """What libfaketime reads: how far the oracle's wall clock is off."""
+        return self.folder / f"{oracle}.clock"
 
     @property
     def disk(self) -> Path:
@@ -124,30 +125,30 @@ async def open_cluster(
             stack.enter_context(_small_disk(cluster.disk))
         stack.push_async_callback(_stop, cluster)
         await start_all(servers)
+        ports = [free_port() for _ in range(shape.oracles)]
         for number in range(1, shape.oracles + 1):
-            cluster.oracles.append(_oracle(cluster, number))
-            await cluster.oracles[-1].start()
-        oracle_ports = [oracle.port for oracle in cluster.oracles]
+            await _open_links(cluster, f"o{number}", [], stack)
+            cluster.oracles.append(_oracle(cluster, number, ports))
         for number in range(1, shape.proxies + 1):
-            await _open_links(cluster, number, oracle_ports, stack)
+            await _open_links(cluster, f"p{number}", ports, stack)
             proxy = _proxy(cluster, number)
             proxy.environment |= environment or {}
             client = Link(f"client-p{number}", proxy.port)
             cluster.links[client.name] = await stack.enter_async_context(client)
             cluster.proxies.append(proxy)
         async with asyncio.TaskGroup() as group:
-            for proxy in cluster.proxies:
-                group.create_task(proxy.start())
+            for child in [*cluster.oracles, *cluster.proxies]:
+                group.create_task(child.start())
         yield cluster
 
 
 async def _open_links(
-    cluster: Cluster, number: int, oracle_ports: list[int], stack: contextlib.AsyncExitStack
+    cluster: Cluster, owner: str, oracle_ports: list[int], stack: contextlib.AsyncExitStack
 ) -> None:
     targets = {f"s{n}": server.port for n, server in enumerate(cluster.servers, 1)}
     targets |= {f"o{n}": port for n, port in enumerate(oracle_ports, 1)}
     for name, port in targets.items():
-        link = await stack.enter_async_context(Link(f"p{number}-{name}", port))
+        link = await stack.enter_async_context(Link(f"{owner}-{name}", port))
         cluster.links[link.name] = link
 
 
@@ -158,13 +159,13 @@ async def _stop(cluster: Cluster) -> None:
     await stop_servers(cluster.servers)
 
 
-def _shards(cluster: Cluster, proxy: int | None) -> tuple[ShardConfig, ...]:
-    """As the oracle sees them, or through a proxy's links."""
-    return tuple(
+def _config(cluster: Cluster, owner: str, listen: int, oracle_ports: list[int]) -> Config:
+    """As `owner` sees the shards: through its links."""
+    shards = tuple(
         ShardConfig(
             name=f"s{n}",
             host=HOST,
-            port=server.port if proxy is None else cluster.links[f"p{proxy}-s{n}"].port,
+            port=cluster.links[f"{owner}-s{n}"].port,
             user=server.user,
             password=server.password,
             connect_timeout_s=2,
@@ -172,14 +173,12 @@ def _shards(cluster: Cluster, proxy: int | None) -> tuple[ShardConfig, ...]:
         )
         for n, server in enumerate(cluster.servers, 1)
     )
-
-
-def _config(cluster: Cluster, listen: int, tso: TsoConfig, proxy: int | None) -> Config:
+    addresses = tuple(f"{HOST}:{port}" for port in oracle_ports)
     return Config(
         proxy=ProxyConfig(listen=f"{HOST}:{listen}", max_connections=PROXY_CLIENTS),
         users=(UserConfig(name="root", password=""),),
-        shards=_shards(cluster, proxy),
-        tso=tso,
+        shards=shards,
+        tso=TsoConfig(embedded=False, addresses=addresses, secret=_SECRET),
         engine=EngineConfig(retention_s=RETENTION_S, lock_wait_timeout_s=LOCK_WAIT_S),
         log=LogConfig(level="info", format="json"),
     )
@@ -191,17 +190,17 @@ def _write(cluster: Cluster, name: str, config: Config) -> Path:
     return path
 
 
-def _oracle(cluster: Cluster, number: int) -> Child:
-    name, port = f"o{number}", free_port()
-    tso = TsoConfig(embedded=False, address=f"{HOST}:{port}", secret=_SECRET)
-    path = _write(cluster, name, _config(cluster, free_port(), tso, None))
-    arguments = ["-c", "from proxy.cli import main; main()", "tso", "--config", str(path)]
+def _oracle(cluster: Cluster, number: int, ports: list[int]) -> Child:
+    name, port = f"o{number}", ports[number - 1]
+    path = _write(cluster, name, _config(cluster, name, free_port(), ports))
+    command = ["-c", "from proxy.cli import main; main()", "tso"]
+    arguments = [*command, "--config", str(path), "--address", f"{HOST}:{port}"]
     child = Child(name, port, arguments, cluster.folder / f"{name}.log", lambda: _listens(port))
     if cluster.shape.fake_clock is not None:
-        cluster.clock_file.write_text("+0\n")
+        cluster.clock_file(name).write_text("+0\n")
         child.environment |= {
             "LD_PRELOAD": str(cluster.shape.fake_clock),
-            "FAKETIME_TIMESTAMP_FILE": str(cluster.clock_file),
+            "FAKETIME_TIMESTAMP_FILE": str(cluster.clock_file(name)),
             "FAKETIME_NO_CACHE": "1",
             "DONT_FAKE_MONOTONIC": "1",
         }
@@ -210,9 +209,8 @@ def _oracle(cluster: Cluster, number: int) -> Child:
 
 def _proxy(cluster: Cluster, number: int) -> Child:
     name, port = f"p{number}", free_port()
-    oracle = cluster.links[f"{name}-o1"]
-    tso = TsoConfig(embedded=False, address=f"{HOST}:{oracle.port}", secret=_SECRET)
-    path = _write(cluster, name, _config(cluster, port, tso, number))
+    oracles = [cluster.links[f"{name}-o{n}"].port for n in range(1, cluster.shape.oracles + 1)]
+    path = _write(cluster, name, _config(cluster, name, port, oracles))
     arguments = ["-m", "proxy", "--config", str(path)]
     log = cluster.folder / f"{name}.log"
     return Child(name, port, arguments, log, lambda: greets(asyncio.open_connection(HOST, port)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import random
 import time
 from collections import Counter
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.torture import aftermath, history
-from tests.torture.anomalies import Level
+from tests.torture.anomalies import Anomaly, Level
 from tests.torture.arena import DATABASE, Arena, NotAnswering
 from tests.torture.checkers import check
 from tests.torture.client import Client
@@ -27,7 +28,7 @@ from tests.torture.history import Header, Outcome, Recorder
 from tests.torture.workloads import WORKLOADS, Workload
 
 FINISH_WITHIN_S: Final = 20.0
-_TOLD: Final = 5
+TOLD: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +91,35 @@ class Round:
     async def run(self) -> list[str]:
         """The violations."""
         try:
-            for running in self.running:
-                await self.arena.empty_and_fill(running.workload)
+            await self.load()
         except NotAnswering as error:
             return [f"the round could not begin: {error}"]
-        await self._load_and_faults()
-        violations = await self._finish()
+        violations = await self.finish()
         after = await aftermath.look(self.arena)
         self.tally.orphans += after.orphans
         violations += after.violations
         for running in self.running:
-            violations += _judge(running)
+            violations += _told(running)
         self.tally.rounds += 1
         return violations
+
+    async def load(self) -> None:
+        """Clients at work, and the faults meanwhile. Raises NotAnswering."""
+        for running in self.running:
+            await self.arena.empty_and_fill(running.workload)
+        await self._load_and_faults()
+
+    def anomalies(self, level: Level | None = None) -> dict[str, list[Anomaly]]:
+        """By workload; `level` judges by another one than that at which it ran."""
+        found = {}
+        for running in self.running:
+            history = running.recorder.history()
+            if level is not None:
+                history = dataclasses.replace(
+                    history, header=dataclasses.replace(history.header, level=level)
+                )
+            found[running.workload.name] = check(history)
+        return found
 
     def told(self) -> str:
         """What was in it, in one line."""
@@ -164,7 +181,7 @@ class Round:
                 while not self.arena.cluster.complete:
                     await asyncio.sleep(0.1)
 
-    async def _finish(self) -> list[str]:
+    async def finish(self) -> list[str]:
         """The last reads of each workload; with everything up, each must succeed within some tries."""
         violations = []
         for running in self.running:
@@ -186,14 +203,14 @@ class Round:
         (folder / "violations.txt").write_text("".join(f"{text}\n" for text in violations))
 
 
-def _judge(running: _Running) -> list[str]:
+def _told(running: _Running) -> list[str]:
     anomalies = check(running.recorder.history())
     counts = Counter(anomaly.name for anomaly in anomalies)
     level: Level = running.recorder.header.level
-    texts = [f"{running.workload.name} at {level.value}: {anomaly}" for anomaly in anomalies[:_TOLD]]
+    texts = [f"{running.workload.name} at {level.value}: {anomaly}" for anomaly in anomalies[:TOLD]]
     strange = [text for client in running.clients for text in client.strange]
-    texts += [f"{running.workload.name}: a row is missing: {text}" for text in strange[:_TOLD]]
-    if len(anomalies) > _TOLD:
+    texts += [f"{running.workload.name}: a row is missing: {text}" for text in strange[:TOLD]]
+    if len(anomalies) > TOLD:
         texts.append(f"{running.workload.name}: in all {dict(counts)}")
     return texts
 

@@ -31,6 +31,7 @@ __all__ = ["CHECKERS", "check"]
 CHECKERS: Final[Mapping[str, Callable[[History], list[Anomaly]]]] = {
     "append": append.check,
     "bank": bank.check,
+    "bank-multitable": bank.check,
     "causal-reverse": causal_reverse.check,
     "equal-counters": equal_counters.check,
     "foreign-keys": foreign_keys.check,

@@ -237,15 +237,16 @@ class StalledCommits(Fault):
 
 @dataclass(slots=True)
 class ClockJump(Fault):
-    """The oracles' wall clock steps; the monotonic one goes on."""
+    """An oracle's wall clock steps; the monotonic one goes on."""
 
+    oracle: str
     seconds: int
 
     async def inject(self, cluster: Cluster) -> None:
-        cluster.clock_file.write_text(f"{self.seconds:+d}\n")
+        cluster.clock_file(self.oracle).write_text(f"{self.seconds:+d}\n")
 
     async def heal(self, cluster: Cluster) -> None:
-        cluster.clock_file.write_text("+0\n")
+        cluster.clock_file(self.oracle).write_text("+0\n")
 
 
 async def _connect(cluster: Cluster, server: str) -> Any:

@@ -65,6 +65,10 @@ def _server(rng: random.Random, shape: Shape) -> str:
     return f"s{rng.randint(1, shape.servers)}"
 
 
+def _oracle(rng: random.Random, shape: Shape) -> str:
+    return f"o{rng.randint(1, shape.oracles)}"
+
+
 def _proxy(rng: random.Random, shape: Shape) -> str:
     return f"p{rng.randint(1, shape.proxies)}"
 
@@ -81,16 +85,20 @@ def _failpoint(rng: random.Random, shape: Shape) -> Fault:
 
 
 def _poison(rng: random.Random, shape: Shape) -> Fault:
-    """One link, all of one part, or all of one proxy."""
-    proxy, server = _proxy(rng, shape), _server(rng, shape)
+    """One link, or all those of one part, or to one part."""
+    proxy, server, oracle = _proxy(rng, shape), _server(rng, shape), _oracle(rng, shape)
+    proxies = [f"p{n}" for n in range(1, shape.proxies + 1)]
+    servers = [f"s{n}" for n in range(1, shape.servers + 1)]
     links = rng.choice(
         (
             (f"client-{proxy}",),
             (f"{proxy}-{server}",),
-            tuple(f"p{n}-{server}" for n in range(1, shape.proxies + 1)),
-            tuple(f"{proxy}-s{n}" for n in range(1, shape.servers + 1)),
-            (f"{proxy}-o1",),
-            tuple(f"p{n}-o1" for n in range(1, shape.proxies + 1)),
+            tuple(f"{each}-{server}" for each in proxies),
+            tuple(f"{proxy}-{each}" for each in servers),
+            (f"{proxy}-{oracle}",),
+            tuple(f"{each}-{oracle}" for each in proxies),
+            tuple(f"{each}-o{n}" for each in proxies for n in range(1, shape.oracles + 1)),
+            tuple(f"{oracle}-{each}" for each in servers),
         )
     )
     return Poison(links, random_toxic(rng))
@@ -109,7 +117,7 @@ KINDS: Final[Mapping[str, Maker]] = {
     "proxy-crowd": lambda rng, shape: ProxyCrowd(_proxy(rng, shape)),
     "stalled-commits": lambda rng, shape: StalledCommits(_server(rng, shape)),
     "full-disk": lambda rng, shape: FullDisk(),
-    "clock": lambda rng, shape: ClockJump(rng.choice((-86_400, -60, -2, 2, 60, 3_600))),
+    "clock": lambda rng, shape: ClockJump(_oracle(rng, shape), rng.choice((-86_400, -60, -2, 2, 60, 3_600))),
 }
 WEIGHTS: Final[Mapping[str, int]] = {"network": 5, "failpoint": 4, "kill9": 3, "pause": 3}
 """How often, where it is not once."""

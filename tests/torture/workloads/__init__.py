@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from tests.torture.workloads.append import Append
-from tests.torture.workloads.bank import Bank
+from tests.torture.workloads.bank import Bank, BankMultitable
 from tests.torture.workloads.causal_reverse import CausalReverse
 from tests.torture.workloads.equal_counters import EqualCounters
 from tests.torture.workloads.foreign_keys import ForeignKeys
@@ -28,6 +28,7 @@ __all__ = ["WORKLOADS", "Workload"]
 _ALL: Final[tuple[type[Workload], ...]] = (
     Append,
     Bank,
+    BankMultitable,
     CausalReverse,
     EqualCounters,
     ForeignKeys,

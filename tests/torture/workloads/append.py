@@ -10,7 +10,7 @@ from tests.torture.client import Attempt, Client
 from tests.torture.history import Outcome
 from tests.torture.workloads.workload import Workload
 
-TABLES: Final = 5
+TABLES: Final = 3
 ACTIVE_KEYS: Final = 10
 WRITES_PER_KEY: Final = 256
 

@@ -9,11 +9,12 @@ from tests.torture.history import Outcome
 from tests.torture.workloads.workload import Workload
 
 SUBKEYS: Final = 5
+TABLES: Final = 3
 
 
 class Sequential(Workload):
     name = "sequential"
-    tables: ClassVar = {f"sequential{n}": "id INT PRIMARY KEY" for n in range(SUBKEYS)}
+    tables: ClassVar = {f"sequential{n}": "id INT PRIMARY KEY" for n in range(TABLES)}
 
     def __init__(self, rng: Any) -> None:
         super().__init__(rng)
@@ -30,7 +31,7 @@ class Sequential(Workload):
 
     async def _insert(self, client: Client, key: int, subkey: int) -> Outcome | None:
         async def insert(attempt: Attempt) -> Any:
-            await attempt.run(f"INSERT INTO sequential{subkey} (id) VALUES ({_id(key, subkey)})")
+            await attempt.run(f"INSERT INTO sequential{subkey % TABLES} (id) VALUES ({_id(key, subkey)})")
             return [key, subkey]
 
         return await client.single("insert", [key, subkey], insert)
@@ -44,7 +45,9 @@ class Sequential(Workload):
             there = [0] * SUBKEYS
             for subkey in reversed(range(SUBKEYS)) if in_reverse else range(SUBKEYS):
                 there[subkey] = len(
-                    await attempt.run(f"SELECT id FROM sequential{subkey} WHERE id = {_id(key, subkey)}")
+                    await attempt.run(
+                        f"SELECT id FROM sequential{subkey % TABLES} WHERE id = {_id(key, subkey)}"
+                    )
                 )
             return [key, there]
 

@@ -458,6 +458,7 @@ Workload = tuple[Callable[[World, int, random.Random, Any], Client], tuple[str, 
 WORKLOADS: Final[Mapping[str, Workload]] = {
     "append": (append, ("txn", read_all_appends)),
     "bank": (bank, None),
+    "bank-multitable": (bank, None),
     "causal-reverse": (causal_reverse, None),
     "equal-counters": (equal_counters, ("final", read_counters_and_logs)),
     "foreign-keys": (foreign_keys, ("final", read_family)),
@@ -474,8 +475,13 @@ WORKLOADS: Final[Mapping[str, Workload]] = {
     "unique-keys": (unique_keys, ("final", read_slots_and_journal)),
     "write-skew": (write_skew, None),
 }
-PREPARED: Final[Mapping[str, Body]] = {"bank": open_bank, "unique-keys": open_slots}
+PREPARED: Final[Mapping[str, Body]] = {
+    "bank": open_bank,
+    "bank-multitable": open_bank,
+    "unique-keys": open_slots,
+}
 PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
     "bank": {"total": 100, "accounts": 8},
+    "bank-multitable": {"total": 100, "accounts": 8},
     "unique-keys": {"tokens": 4},
 }

@@ -30,6 +30,7 @@ PLANTED = [
     ("rw-register", Broken.DURABILITY, {a.LOST_WRITE}),
     ("bank", Broken.FIRST_COMMITTER_WINS, {"wrong total"}),
     ("bank", Broken.ONE_SNAPSHOT, {"wrong total"}),
+    ("bank-multitable", Broken.ONE_SNAPSHOT, {"wrong total"}),
     ("bank", Broken.CLEAN_READS, {"wrong total"}),
     ("bank", Broken.ATOMICITY, {"wrong total"}),
     ("register", Broken.FIRST_COMMITTER_WINS, {"not linearizable"}),
