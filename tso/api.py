@@ -141,6 +141,18 @@ class Tso(Leader, Protocol):
         """[R5] The shard's rollback counter; None: not known here without a round trip, use `read_token`."""
         ...
 
+    def calm_token_nowait(self, shard: ShardName) -> int | None:
+        """[R5] For a read of several rows outside a snapshot, taken before it; None: take a snapshot.
+
+        A shard makes commits durable in an order of its own. Only where at most one was under way at any time can
+        the rows not be a state that no snapshot shows.
+        """
+        ...
+
+    def was_calm_nowait(self, shard: ShardName, token: int) -> bool:
+        """[R5] Whether the shard stayed so while the rows were read. False: take a snapshot."""
+        ...
+
     async def read_token(self, shard: ShardName) -> int: ...
 
     def validate_read_nowait(self, shard: ShardName, token: int) -> bool | None:

@@ -202,6 +202,12 @@ class RemoteTso(Tso):
     def read_token_nowait(self, shard: ShardName) -> int | None:
         return None
 
+    def calm_token_nowait(self, shard: ShardName) -> None:
+        return None
+
+    def was_calm_nowait(self, shard: ShardName, token: int) -> bool:
+        return False
+
     async def read_token(self, shard: ShardName) -> int:
         token: int = (await self._call(m.ReadToken(shard))).value
         return token

@@ -65,12 +65,14 @@ class Commit:
 class OutstandingCommits:
     """All outstanding commits by `start_ts` and by shard."""
 
-    __slots__ = ("_by_start_ts", "_cross_on_shard", "_on_shard")
+    __slots__ = ("_added", "_by_start_ts", "_cross_on_shard", "_highest_ended", "_on_shard")
 
     def __init__(self) -> None:
         self._by_start_ts: dict[Timestamp, Commit] = {}
         self._on_shard: dict[ShardName, dict[Timestamp, Commit]] = {}
         self._cross_on_shard: dict[ShardName, dict[Timestamp, Commit]] = {}
+        self._added: dict[ShardName, int] = {}
+        self._highest_ended: dict[ShardName, Timestamp] = {}
 
     def __len__(self) -> int:
         return len(self._by_start_ts)
@@ -91,6 +93,7 @@ class OutstandingCommits:
         self._by_start_ts[commit.start_ts] = commit
         for shard in commit.participants:
             self._on_shard.setdefault(shard, {})[commit.start_ts] = commit
+            self._added[shard] = self._added.get(shard, 0) + 1
         if commit.cross_shard:
             for shard in commit.participants:
                 self._cross_on_shard.setdefault(shard, {})[commit.start_ts] = commit
@@ -117,6 +120,8 @@ class OutstandingCommits:
         del self._by_start_ts[commit.start_ts]
         for shard in commit.participants:
             del self._on_shard[shard][commit.start_ts]
+            if commit.commit_ts > self._highest_ended.get(shard, 0):
+                self._highest_ended[shard] = commit.commit_ts
         if commit.cross_shard:
             for shard in commit.participants:
                 del self._cross_on_shard[shard][commit.start_ts]
@@ -128,6 +133,20 @@ class OutstandingCommits:
     def any_cross_shard_on(self, shards: Iterable[ShardName]) -> bool:
         on_shard = self._cross_on_shard
         return any(on_shard.get(shard) for shard in shards)
+
+    def calm_token(self, shard: ShardName) -> int | None:
+        """How many commits have ended on the shard. None: several are under way, or one that a later one overtook."""
+        under_way = self._on_shard.get(shard, NO_COMMITS)
+        if len(under_way) > 1:
+            return None
+        for commit in under_way.values():
+            if commit.commit_ts < self._highest_ended.get(shard, 0):
+                return None
+        return self._added.get(shard, 0) - len(under_way)
+
+    def was_calm(self, shard: ShardName, token: int) -> bool:
+        """Whether at most one commit was under way on the shard since `calm_token` gave `token`."""
+        return self._added.get(shard, 0) - token <= 1
 
     def cross_shard_before(self, shards: Iterable[ShardName], latest: Timestamp) -> bool:
         """Whether a cross-shard commit with `commit_ts <= latest` is outstanding on any of `shards`."""

@@ -223,6 +223,12 @@ class Oracle(Tso):
     def read_token_nowait(self, shard: ShardName) -> int | None:
         return self._window.read_token(shard)
 
+    def calm_token_nowait(self, shard: ShardName) -> int | None:
+        return self._window.commits.calm_token(shard)
+
+    def was_calm_nowait(self, shard: ShardName, token: int) -> bool:
+        return self._window.commits.was_calm(shard, token)
+
     async def read_token(self, shard: ShardName) -> int:
         return self._window.read_token(shard)
 

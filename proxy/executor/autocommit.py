@@ -1,7 +1,9 @@
 """[R5] A read of one shard outside any transaction: no timestamp, no BEGIN, validated before its rows go out.
 
-The same rule on two ways: `AutocommitRead.run` may wait; the session's fast path does the steps without an await where
-nothing is in the way. Source: docs/protocol.md, "Reads outside a snapshot".
+A read of several rows stands only where at most one commit was under way on its shard meanwhile; otherwise it may be
+a state that no snapshot shows, and the caller takes a snapshot. The same rules on two ways: `AutocommitRead.run` may
+wait; the session's fast path does the steps without an await where nothing is in the way.
+Source: docs/protocol.md, "Reads outside a snapshot".
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from proxy.backend.connection import BackendConnection
 from proxy.backend.reply import RelayReply
 from proxy.backend.statements import Statement
 from proxy.executor.connections import SessionConnections
+from proxy.sql.plan import ByKeys, QueryPlan
 from tso.api import Tso
 from tso.errors import TsoTimeout
 from tso.types import ShardName
@@ -24,6 +27,18 @@ from txguard.errors import Conflict, LockWaitTimeout
 VALIDATION_TRIES = 10
 CONNECTION_TRIES = 2
 """A pooled connection may have died unnoticed: nothing has gone to the client, so the read is made once more."""
+
+
+def reads_one_row(plan: QueryPlan) -> bool:
+    """A point read by the whole primary key: one row is a state of its own, whatever else is being committed."""
+    route = plan.route
+    return (
+        type(route) is ByKeys
+        and len(route.keys) == 1
+        and len(plan.tables) == 1
+        and not plan.joins
+        and route.table.primary_key == (route.table.shard_key,)
+    )
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from proxy.backend.connection import BackendConnection
 from proxy.backend.reply import RelayReply
 from proxy.backend.statements import TextStatement
 from proxy.executor.answers import Answer
-from proxy.executor.autocommit import AutocommitRead
+from proxy.executor.autocommit import AutocommitRead, reads_one_row
 from proxy.executor.away_rows import away_rows
 from proxy.executor.collate import filter_show
 from proxy.executor.connections import SessionConnections
@@ -36,6 +36,7 @@ from proxy.executor.writes import Write
 from proxy.routing.tables import Table, TableKind
 from proxy.sql.plan import Access, InsertPlan, QueryPlan, ShowFilter, ShowPlan
 from tso.types import ShardName
+from txguard.engine import failpoints
 from txguard.engine.shard import ShardError
 from txguard.engine.writing import FirstTry
 from txguard.errors import Conflict
@@ -146,8 +147,7 @@ class Executor:
 
     async def _read(self, read: Read, unit: Unit | None, implicit: MakeUnit, answer: Answer) -> None:
         outside = unit is None or not read.plan.tables
-        if outside and len(read.shards) == 1:
-            await self._read_outside(read, answer)
+        if outside and len(read.shards) == 1 and await self._read_outside(read, answer):
             return
         async with self._ended(unit, implicit) as own:
             replies = await read.in_transaction(own)
@@ -159,18 +159,27 @@ class Executor:
                 assert isinstance(branch.connection, BackendConnection)
                 answer.rows_sent = await fetch_found_rows(branch.connection, self._control_timeout_s)
 
-    async def _read_outside(self, read: Read, answer: Answer) -> None:
-        engine = self._services.engine
+    async def _read_outside(self, read: Read, answer: Answer) -> bool:
+        """False: it read several rows while commits overtook each other, and must be made in a snapshot."""
+        engine, shard = self._services.engine, read.shards[0]
+        managed = any(table.managed for table in read.plan.tables)
+        several = managed and not reads_one_row(read.plan) and not failpoints.active("without_R5")
+        calm = engine.tso.calm_token_nowait(shard) if several else 0
+        if calm is None:
+            return False
         autocommit = AutocommitRead(
-            shard=read.shards[0],
+            shard=shard,
             statement=read.statement,
             connections=self.connections,
             tso=engine.tso,
             settings=engine.settings,
-            validate=any(table.managed for table in read.plan.tables),
+            validate=managed,
         )
         connection, reply = await autocommit.run()
         try:
+            if several and not engine.tso.was_calm_nowait(shard, calm):
+                await reply.drain()
+                return False
             require_unchanged(self._services.catalog_store, read.plan.tables)
             await answer.relay(reply, native=read.native)
             if read.plan.counts_all:
@@ -178,7 +187,8 @@ class Executor:
             if reply.warnings:
                 self.conditions = await fetch_warnings(connection, self._control_timeout_s)
         finally:
-            self.connections.release(read.shards[0], connection)
+            self.connections.release(shard, connection)
+        return True
 
     # ------------------------------------------------------------ SHOW
 

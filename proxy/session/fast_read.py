@@ -12,7 +12,7 @@ from __future__ import annotations
 from proxy.backend.connection import BackendConnection
 from proxy.backend.reply import RelayReply
 from proxy.executor.answers import Answer
-from proxy.executor.autocommit import AutocommitRead
+from proxy.executor.autocommit import AutocommitRead, reads_one_row
 from proxy.executor.client import Client
 from proxy.executor.execution import BoundStatement, Execution
 from proxy.executor.routes import shards_nowait
@@ -35,6 +35,7 @@ class FastRead:
     """One session's; what is in hand belongs to the one read that runs."""
 
     __slots__ = (
+        "_calm",
         "_carry_on",
         "_catalog",
         "_client",
@@ -62,6 +63,8 @@ class FastRead:
         self._connection: BackendConnection
         self._execution: Execution
         self._shard: ShardName
+        self._calm: int | None = None
+        """Of a read of several rows."""
         self._token = 0
         self._validate = False
 
@@ -87,9 +90,15 @@ class FastRead:
         token = self._tso.read_token_nowait(shard)
         if token is None:
             return False
+        calm = None
+        if plan.tables and not reads_one_row(plan):
+            calm = self._tso.calm_token_nowait(shard)
+            if calm is None:
+                return False
         connection = talk.connections.acquire_nowait(shard)
         if connection is None:
             return False
+        self._calm = calm
         self._connection, self._shard, self._token, self._execution = connection, shard, token, execution
         self._catalog = catalog
         self._validate = bool(plan.tables)
@@ -122,7 +131,10 @@ class FastRead:
             return False
         if failpoints.active("without_R5"):
             return True
-        return self._tso.validate_read_nowait(self._shard, self._token) is True
+        return self._was_calm() and self._tso.validate_read_nowait(self._shard, self._token) is True
+
+    def _was_calm(self) -> bool:
+        return self._calm is None or self._tso.was_calm_nowait(self._shard, self._calm)
 
     def _unusual(self, reply: RelayReply | None) -> None:
         if self._client.closed:
@@ -152,7 +164,7 @@ class FastRead:
         answer = Answer(self._client, talk.status, binary=execution.binary)
         try:
             require_unchanged(talk.process.services.catalog_store, _tables(execution))
-            stands = await read.stands(self._token)
+            stands = self._was_calm() and await read.stands(self._token)
             if stands:
                 if reply.error is not None:
                     raise reply.error

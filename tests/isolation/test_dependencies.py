@@ -14,8 +14,9 @@ from tso.types import ShardName
 from txguard.engine import failpoints
 from txguard.engine.commit import commit_nowait
 from txguard.engine.committing import OnDone, Rest, hand_over
+from txguard.engine.conflicts import ConflictCheck
 from txguard.engine.transaction import Transaction
-from txguard.errors import TxGuardError
+from txguard.errors import Conflict, TxGuardError
 
 Commit = Callable[[Transaction], Awaitable[None]]
 
@@ -95,6 +96,35 @@ async def test_a_prewrite_waits_for_its_dependency_alone(
     assert [run[-2] for run in sent] == ["1", "1", "0"], "guarded, guarded and held back, and once more"
     assert await stored_balance(ledger, 0) == 143
     assert await ledger.total() == 1251
+
+
+@either_way
+async def test_a_shard_on_which_a_write_only_looked_around_counts_too(ledger: Ledger, commit: Commit) -> None:
+    """It found no row there, because an undecided commit had changed the one that it looked for."""
+    sql = f"UPDATE {ledger.schema}.account SET balance = balance + 1 WHERE id IN (0, 2) AND balance = 100"
+    check = ConflictCheck(ledger.schema, "account", "id IN (0, 2) AND balance = 100")
+    async with commit_that_will_be_rolled_back(ledger):
+        txn = ledger.begin()
+        await txn.write([ShardName("s0"), ShardName("s2")], lambda _: sql, checks=[check])
+        with pytest.raises(TxGuardError):
+            await commit(txn)
+        await txn.rollback()
+    assert await stored_balance(ledger, 2) == 100
+
+
+@either_way
+async def test_a_lock_that_was_lost_before_the_commit(ledger: Ledger, commit: Commit) -> None:
+    """What FOR UPDATE was to keep still may have changed."""
+    txn = ledger.begin()
+    sql = f"SELECT balance FROM {ledger.schema}.account WHERE id = 0 FOR UPDATE"
+    await txn.write([ShardName("s0")], lambda _: sql, locking_read=True)
+    await ledger.add(txn, 1, +50)
+    await ledger.add(txn, 2, -50)
+    txn.branches[ShardName("s0")].connection.abort()
+    with pytest.raises(Conflict):
+        await commit(txn)
+    assert [await stored_balance(ledger, account) for account in (1, 2)] == [100, 100]
+    assert await ledger.locks_left(5) == 0
 
 
 def prewrites_of(transactions: Sequence[Transaction], monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -122,7 +122,7 @@ def too_new_query(read_ts: Timestamp) -> str:
     Records in state R are left out: an undo and its record's turning to R are one local transaction, so no
     view shows rows of a writer whose record it shows as rolled back.
     """
-    return f"SELECT start_ts FROM _txguard.txn WHERE commit_ts > {read_ts} AND state = 'C'"
+    return f"SELECT start_ts FROM _txguard.txn WHERE commit_ts > {read_ts} AND state <> 'R'"
 
 
 def parse_too_new(rows: Rows) -> tuple[Timestamp, ...]:

@@ -74,7 +74,7 @@ def commit_nowait(txn: Transaction, on_done: OnDone) -> bool:
     if not writers or txn.state is not TransactionState.ACTIVE or failpoints.active("commit_before_begin"):
         return False
     participants = tuple(sorted(branch.shard for branch in writers))
-    looked_at = [branch.shard for branch in writers if branch.depends_on_all]
+    looked_at = [branch.shard for branch in txn.branches.values() if branch.depends_on_all]
     without_r4 = failpoints.active("without_R4")
     begun = txn.engine.tso.begin_commit_nowait(
         txn.started(), participants, () if without_r4 else looked_at, txn.written_by

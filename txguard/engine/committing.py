@@ -77,22 +77,49 @@ class Committing:
             del txn.branches[branch.shard]
 
     def start(self) -> None:
-        failpoints.passing("commit_after_begin", self._prewrite)
+        failpoints.passing("commit_after_begin", self._begun)
 
     def abort(self) -> None:
         """Whoever waits was interrupted: the connections come back as lost, and `on_done` is still called."""
         for branch in (*self._pending, *self._held_back):
             branch.connection.abort()
 
-    # ---------------------------------------------------------------- prewrite
-
-    def _prewrite(self, error: Exception | None) -> None:
+    def _begun(self, error: Exception | None) -> None:
         if error is not None:
             self.abort()
             for branch in self._pending:
                 self._txn.connections.release(branch.shard, branch.connection)
             self._on_done(outstanding.interrupted(self._txn, error))
-            return
+        elif any(branch.variables_set for branch in self._txn.branches.values()):
+            self._on_done(self._after_locks())
+        else:
+            self._prewrite()
+
+    async def _after_locks(self) -> None:
+        """What a branch that changed nothing has locked was locked until now, or there is no commit."""
+        txn = self._txn
+        lockers = [branch for branch in txn.branches.values() if branch.variables_set]
+        rest = self._awaited()
+        for branch in lockers:
+            del txn.branches[branch.shard]
+        results = await settle([outstanding.end_locks(txn, branch) for branch in lockers])
+        lost = next((result for result in results if result is not None), None)
+        if lost is None:
+            self._prewrite()
+        else:
+            for branch in tuple(self._pending):
+                self._one_done(branch, ConnectionLost(f"locks were lost: {lost}"))
+        await rest
+
+    def _awaited(self) -> Rest:
+        """From here on a coroutine waits for the end: to be awaited as its last."""
+        done: asyncio.Future[Rest | None] = asyncio.get_running_loop().create_future()
+        self._on_done = partial(hand_over, done)
+        return _handed_over(done)
+
+    # ---------------------------------------------------------------- prewrite
+
+    def _prewrite(self) -> None:
         for branch in tuple(self._pending):
             failpoints.passing("prewrite_before_send", partial(self._send, branch))
 
@@ -143,14 +170,11 @@ class Committing:
         """[R4] Wait until what was replaced is decided, then prewrite where that was held back."""
         held_back, self._held_back, self._guarded = self._held_back, [], False
         self._pending = held_back
-        done: asyncio.Future[Rest | None] = asyncio.get_running_loop().create_future()
-        self._on_done = partial(hand_over, done)
+        rest = self._awaited()
         results = await settle([outstanding.wait_dependencies(self._txn, branch) for branch in held_back])
         for branch, result in zip(tuple(held_back), results, strict=True):
             self._send(branch, result)
-        rest = await done
-        if rest is not None:
-            await rest
+        await rest
 
     # ---------------------------------------------------------------- the commit point has passed
 
@@ -185,6 +209,12 @@ class Committing:
         if len(participants) > 1:
             counters.committed_cross_shard += 1
             txn.engine.cleaner.add_decided(txn.started(), participants)
+
+
+async def _handed_over(done: asyncio.Future[Rest | None]) -> None:
+    rest = await done
+    if rest is not None:
+        await rest
 
 
 def hand_over(done: asyncio.Future[Rest | None], rest: Rest | None) -> None:

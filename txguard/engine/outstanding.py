@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tso.errors import TsoError
 from tso.types import Orphan, Outcome, ShardName, Timestamp
 from txguard.engine.branch import Branch
+from txguard.engine.install import CLEAR_VARIABLES
 from txguard.engine.resolve import Decision
 from txguard.engine.shard import Rows
 from txguard.engine.states import TransactionState
@@ -34,6 +35,17 @@ async def prewrite_failed(txn: Transaction, participants: tuple[ShardName, ...],
     txn.state = TransactionState.ROLLED_BACK
     txn.engine.counters.rolled_back += 1
     raise Conflict(f"rolled back on all shards because a prewrite failed ({failed}); run it again")
+
+
+async def end_locks(txn: Transaction, branch: Branch) -> None:
+    """End a branch that has no part in the commit. Raises where its locks may have gone before."""
+    try:
+        await branch.connection.run(["COMMIT", CLEAR_VARIABLES], txn.engine.settings.control_timeout_s)
+    except BaseException:
+        branch.connection.abort()
+        raise
+    finally:
+        txn.connections.release(branch.shard, branch.connection)
 
 
 async def wait_dependencies(txn: Transaction, branch: Branch) -> None:

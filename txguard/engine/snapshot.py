@@ -21,6 +21,7 @@ from txguard.engine.branch import (
     too_new_query,
 )
 from txguard.engine.concurrent import gather
+from txguard.engine.marks import is_too_old
 from txguard.engine.shard import ConnectionLost, Reply, Rows
 from txguard.errors import Conflict, LockWaitTimeout
 
@@ -117,6 +118,8 @@ def _view_opened(branch: Branch, too_new: Rows) -> None:
     branch.view_open = True
     branch.view_depth = len(branch.savepoints)
     branch.too_new = parse_too_new(too_new)
+    if is_too_old(branch.too_new):
+        raise Conflict("the snapshot is older than what is kept of old versions; run the transaction again")
     branch.snapshot_unset = branch.variables_set
 
 

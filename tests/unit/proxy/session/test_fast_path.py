@@ -95,9 +95,17 @@ class FakeTso:
 
     at_once: list[bool | None] = field(default_factory=list)
     later: list[bool | Exception] = field(default_factory=list)
+    calm: int | None = 0
+    stays_calm: bool = True
 
     def read_token_nowait(self, shard: ShardName) -> int:
         return 3
+
+    def calm_token_nowait(self, shard: ShardName) -> int | None:
+        return self.calm
+
+    def was_calm_nowait(self, shard: ShardName, token: int) -> bool:
+        return self.stays_calm
 
     def validate_read_nowait(self, shard: ShardName, token: int) -> bool | None:
         return self.at_once.pop(0) if self.at_once else True
