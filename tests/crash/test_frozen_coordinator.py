@@ -45,7 +45,7 @@ async def test_a_late_resolver_undoes_no_half_of_a_commit_that_is_being_cleaned(
     """s0 has been cleaned, s1 not yet."""
     orphan = await committed_transfer(ledger)
     safe_point = await ledger.tso.safe_point(0)
-    await ledger.engine.cleaner._clean_shard(S0, safe_point, {}, True)
+    await ledger.engine.cleaner._clean_shard(S0, safe_point, safe_point)
     assert await records(ledger, orphan.start_ts) == ["C"]
     with pytest.raises(Forgotten):
         await ledger.engine.resolver.resolve(orphan)
@@ -58,7 +58,7 @@ async def test_a_late_coordinator_of_one_shard_is_told_of_no_roll_back(ledger: L
     await ledger.add(txn, 0, -10)
     await txn.commit()
     safe_point = await ledger.tso.safe_point(0)
-    await ledger.engine.cleaner._clean_shard(S0, safe_point, {}, False)
+    await ledger.engine.cleaner._clean_shard(S0, safe_point, Timestamp(0))
     with pytest.raises(Forgotten):
         await ledger.engine.resolver.resolve(orphan_of(txn, (S0,)))
     assert (await balances(ledger))[0] == 90

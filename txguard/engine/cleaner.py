@@ -1,11 +1,11 @@
 """Cleaning: lock records of decided commits, and commit records and history behind the safe point.
 
 The rule: a cross-shard record goes only when every shard has answered that it holds no lock record of that
-transaction; otherwise a participant that was down all the while would find no record of the outcome on its return
-and roll its part back. A shard answers once it is fenced for this epoch, so that nothing of an older one is to come. A
-tombstone stays while a local transaction may live that it must refuse. The mark says how far a shard was cleaned, and
-rises first [R7]. Everything is deleted in small batches under READ COMMITTED, which takes no gap locks.
-Source: docs/protocol.md, "Cleaning".
+transaction, nor of one with a lower `commit_ts`; otherwise a participant that was down all the while would find no
+record of the outcome on its return and roll its part back. A shard answers once it is fenced for this epoch, so that
+nothing of an older one is to come. A tombstone stays while a local transaction may live that it must refuse. The mark
+says how far a shard was cleaned, and rises first [R7]. Everything is deleted in small batches under READ COMMITTED,
+which takes no gap locks. Source: docs/protocol.md, "Cleaning".
 """
 
 from __future__ import annotations
@@ -95,47 +95,39 @@ class Cleaner:
         names = list(self.shards)
         # Read after the safe point was taken: no lock record of a commit behind it can still be written.
         locks = await settle([self._locks(name) for name in names])
-        held: dict[Timestamp, Timestamp] = {}
+        held: set[Timestamp] = set()
         for answer in locks:
             if not isinstance(answer, Exception):
                 held |= answer
         all_answered = not any(isinstance(answer, Exception) for answer in locks)
         up = [name for name, answer in zip(names, locks, strict=True) if not isinstance(answer, Exception)]
-        for result in await settle([self._clean_shard(name, safe_point, held, all_answered) for name in up]):
+        # What is not settled everywhere must still find, or be given, its records; and so what came after it.
+        settled = min([safe_point, *(Timestamp(commit_ts - 1) for commit_ts in held)])
+        for result in await settle(
+            [self._clean_shard(name, safe_point, settled if all_answered else Timestamp(0)) for name in up]
+        ):
             if isinstance(result, Exception):
                 raise result
 
-    async def _locks(self, name: ShardName) -> dict[Timestamp, Timestamp]:
-        """By `start_ts` the `commit_ts`. Raises ShardUnavailable where older coordinators may still commit."""
+    async def _locks(self, name: ShardName) -> set[Timestamp]:
+        """The `commit_ts` of each. Raises ShardUnavailable where older coordinators may still commit."""
         async with borrow(self.shards[name], self.settings.acquire_timeout_s) as connection:
             answers = await connection.run(
-                ["SELECT start_ts, commit_ts FROM _txguard.txn_lock"], self.settings.control_timeout_s
+                ["SELECT commit_ts FROM _txguard.txn_lock"], self.settings.control_timeout_s
             )
         if not self.is_fenced(name):
             raise ShardUnavailable(f"shard {name} is not fenced for this epoch yet")
-        return {Timestamp(int(row[0] or 0)): Timestamp(int(row[1] or 0)) for row in answers[0].rows}
+        return {Timestamp(int(row[0] or 0)) for row in answers[0].rows}
 
-    async def _clean_shard(
-        self,
-        name: ShardName,
-        safe_point: Timestamp,
-        held: Mapping[Timestamp, Timestamp],
-        all_answered: bool,
-    ) -> None:
+    async def _clean_shard(self, name: ShardName, safe_point: Timestamp, settled: Timestamp) -> None:
+        """Up to `settled` everything; up to the safe point what no other shard has a part of."""
         batch, timeout_s = self.settings.clean_batch, self.settings.control_timeout_s
-        marks = [raise_mark(SINGLE_SHARD_MARK, safe_point)]
-        if all_answered:
-            # What is not settled everywhere must still find, or be given, its records.
-            up_to = min([safe_point, *(Timestamp(commit_ts - 1) for commit_ts in held.values())])
-            marks.append(raise_mark(ANY_MARK, up_to))
+        marks = [raise_mark(SINGLE_SHARD_MARK, safe_point), raise_mark(ANY_MARK, settled)]
         async with borrow(self.shards[name], self.settings.acquire_timeout_s) as connection:
-            keep_tombstones = await self._may_be_late(connection)
+            states = "= 'C'" if await self._may_be_late(connection) else "<> 'M'"
             query = (
-                f"SELECT start_ts FROM _txguard.txn WHERE commit_ts <= {safe_point} AND state "
-                + ("= 'C'" if keep_tombstones else "<> 'M'")
-                + ("" if all_answered else " AND participants IS NULL")
-                + (f" AND start_ts NOT IN ({','.join(map(str, sorted(held)))})" if held else "")
-                + f" ORDER BY commit_ts LIMIT {batch}"
+                f"SELECT start_ts FROM _txguard.txn WHERE commit_ts <= {safe_point} AND state {states} "
+                f"AND (commit_ts <= {settled} OR participants IS NULL) ORDER BY commit_ts LIMIT {batch}"
             )
             while True:
                 answers = await connection.run([query], timeout_s)
