@@ -47,4 +47,6 @@ def _literal(column: ColumnDefinition, value: bytes | None, encoding: str) -> st
         return f"CAST({number} AS UNSIGNED)" if column.unsigned else number
     if column.type in _TIMES:
         return f"TIMESTAMP'{value.decode('ascii')}'"
-    return f"_utf8mb4 X'{value.decode(encoding, 'replace').encode().hex()}'"
+    # In the character set of its columns, so that a query's COLLATE fits; they hold no letter beyond it.
+    text = "".join(letter if letter <= "\uffff" else "?" for letter in value.decode(encoding, "replace"))
+    return f"_utf8mb3 X'{text.encode().hex()}'"

@@ -15,6 +15,7 @@ from typing import Any
 
 from proxy.backend.profile import switch_statements
 from proxy.ddl.workshop import Client as DdlClient
+from proxy.errors import NotSupported
 from proxy.executor.answers import Answer, Row
 from proxy.executor.execution import BoundStatement, Execution
 from proxy.executor.figures import Figures
@@ -23,7 +24,7 @@ from proxy.session.conversation import Conversation
 from proxy.session.errors import ReadOnlyTransaction
 from proxy.session.local_shows import overlay_variables, show_processlist, show_warnings
 from proxy.session.results import LocalResult
-from proxy.session.set_statement import SetStatement, uses_one_shot_form
+from proxy.session.set_statement import SetStatement, require_for_one_statement, uses_one_shot_form
 from proxy.sql import plan as plans
 from proxy.sql.plan import Access, Planned
 from txguard.engine.writing import FirstTry
@@ -160,6 +161,10 @@ class QueryEngine:
     # ------------------------------------------------------------ the session's own
 
     async def _set(self, plan: plans.SetPlan, execution: Execution, answer: Answer) -> None:
+        await self._assign(plan, execution)
+        self._done(answer)
+
+    async def _assign(self, plan: plans.SetPlan, execution: Execution) -> None:
         talk = self._talk
         statement = SetStatement(
             state=talk.state,
@@ -174,7 +179,24 @@ class QueryEngine:
         talk.settings_changed()
         if autocommit_switched_on:
             await talk.transactions.implicit_commit()
-        self._done(answer)
+
+    async def _set_statement(
+        self, plan: plans.SetStatementPlan, execution: Execution, answer: Answer
+    ) -> None:
+        talk, bound = self._talk, execution.bound
+        for item in plan.settings.items:
+            require_for_one_statement(item)
+        before = dict(talk.state.shard_variables)
+        await self._assign(plan.settings, execution)
+        try:
+            text = plan.statement.encode("utf-8", "surrogateescape")
+            planned = talk.process.plan(text, talk.state.database, prepared=bound is not None)
+            if not isinstance(planned.plan, plans.QueryPlan | plans.InsertPlan):
+                raise NotSupported("SET STATEMENT … FOR anything but a query or a change of rows")
+            await self.run(planned, answer, None if bound is None else bound._replace(sql=text))
+        finally:
+            talk.state.shard_variables = before
+            talk.settings_changed()
 
     async def _use(self, plan: plans.UsePlan, execution: Execution, answer: Answer) -> None:
         self._talk.access.require_database(plan.database)
@@ -245,6 +267,7 @@ _STEPS: dict[type, Step] = {
     plans.RollbackToPlan: QueryEngine._rollback_to,
     plans.ReleasePlan: QueryEngine._release,
     plans.SetPlan: QueryEngine._set,
+    plans.SetStatementPlan: QueryEngine._set_statement,
     plans.UsePlan: QueryEngine._use,
     plans.KillPlan: QueryEngine._kill,
     plans.DoPlan: QueryEngine._do,

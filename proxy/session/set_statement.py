@@ -26,6 +26,7 @@ from proxy.session.state import SessionState, UserValue
 from proxy.session.variables import ALIASES, VARIABLES, Holder, Variable, VariableValue, parse_isolation
 from proxy.sql.operands import Scalar
 from proxy.sql.plan import (
+    SetItem,
     SetNames,
     SetPlan,
     SetTransaction,
@@ -173,6 +174,14 @@ class SetStatement:
                 setattr(state.characteristics, read_only_field, read_only)
 
         return assign
+
+
+def require_for_one_statement(item: SetItem) -> None:
+    """SET STATEMENT sets what the shards act on. Raises NotSupported for anything else."""
+    assert isinstance(item, SetVariable)
+    variable = VARIABLES.get(item.name)
+    if variable is None or variable.holder is not Holder.SHARD or item.scope is VariableScope.GLOBAL:
+        raise NotSupported(f"SET STATEMENT of {item.name}")
 
 
 def uses_one_shot_form(sql: str) -> bool:

@@ -47,6 +47,7 @@ from proxy.sql.statement_plans import (
     SetItem,
     SetNames,
     SetPlan,
+    SetStatementPlan,
     SetTransaction,
     SetUserVariable,
     SetVariable,
@@ -92,6 +93,7 @@ __all__ = [
     "SetItem",
     "SetNames",
     "SetPlan",
+    "SetStatementPlan",
     "SetTransaction",
     "SetUserVariable",
     "SetVariable",
@@ -320,6 +322,7 @@ Plan = (
     | DoPlan
     | EmptyPlan
     | SetPlan
+    | SetStatementPlan
     | BeginPlan
     | CommitPlan
     | RollbackPlan

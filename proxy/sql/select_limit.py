@@ -24,7 +24,9 @@ def limited(sql: str, limit: int) -> str:
     if _LIMITED & set(words):
         return sql
     for index, word, following in zip(outermost, words, [*words[1:], ""], strict=True):
-        locking = (word == "FOR" and following in ("UPDATE", "SHARE")) or (word == "LOCK" and following == "IN")
+        locking = (word == "FOR" and following in ("UPDATE", "SHARE")) or (
+            word == "LOCK" and following == "IN"
+        )
         if locking or word == ";" or tokens[index].kind is Kind.END:
             end = tokens[index - 1].end
             return f"{sql[:end]} LIMIT {limit}{sql[end:]}"

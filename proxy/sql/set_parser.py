@@ -11,6 +11,7 @@ from proxy.sql.plan import (
     SetItem,
     SetNames,
     SetPlan,
+    SetStatementPlan,
     SetTransaction,
     SetUserVariable,
     SetVariable,
@@ -27,15 +28,17 @@ _SCOPES = {
     "PERSIST": VariableScope.GLOBAL,
     "PERSIST_ONLY": VariableScope.GLOBAL,
 }
-_REFUSED = ("PASSWORD", "ROLE", "DEFAULT", "RESOURCE", "STATEMENT")
+_REFUSED = ("PASSWORD", "ROLE", "DEFAULT", "RESOURCE")
 
 
 class SetParser(CallParser):
     def subquery(self) -> Query:
         self.refuse("a subquery in SET")
 
-    def plan(self) -> SetPlan:
+    def plan(self) -> SetPlan | SetStatementPlan:
         self.expect("SET")
+        if self.at("STATEMENT") and self.peek().upper not in ("=", ":="):
+            return self._statement()
         if self.at(*_REFUSED) and (self.at("PASSWORD") or self.peek().upper not in ("=", ":=")):
             self.refuse(f"SET {self.token.upper}")
         items: list[SetItem] = [self._first()]
@@ -43,6 +46,16 @@ class SetParser(CallParser):
             items.append(self._item())
         self.expect_end()
         return SetPlan(tuple(items))
+
+    def _statement(self) -> SetStatementPlan:
+        self.expect("STATEMENT")
+        items: list[SetItem] = []
+        while not items or self.accept(","):
+            scope, name = self._variable()
+            self._assign()
+            items.append(SetVariable(scope, name, *self._value(user=False)))
+        statement = self.expect("FOR").end
+        return SetStatementPlan(SetPlan(tuple(items)), self.cut.sql[statement:].strip())
 
     def _first(self) -> SetItem:
         ahead = 1 if self.token.upper in _SCOPES else 0

@@ -137,6 +137,14 @@ class SetPlan:
     items: tuple[SetItem, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class SetStatementPlan:
+    """MariaDB's SET STATEMENT … FOR: settings that hold for one statement, which is planned when they do."""
+
+    settings: SetPlan
+    statement: str
+
+
 # ---------------------------------------------------------------- transactions
 
 

@@ -139,6 +139,30 @@ def test_binary_strings_with_an_introducer(client: Connection[Any]) -> None:
     assert run(client, "SELECT data FROM b ORDER BY id") == ((b"\x00\xff",), (b"'\x00",), (b"\x01",))
 
 
+def test_set_statement_holds_for_one_statement(client: Connection[Any]) -> None:
+    """As MariaDB's driver for Java writes Statement.setQueryTimeout."""
+    once = "SET STATEMENT group_concat_max_len = 4, sql_mode = '' FOR"
+    names = "SELECT GROUP_CONCAT(c), @@group_concat_max_len FROM (SELECT 'abcdefgh' AS c) AS x"
+    assert run(client, f"{once} {names}") == (("abcd", 4),)
+    assert run(client, names)[0][0] == "abcdefgh"
+    run(client, f"{once} INSERT INTO t (id, v) VALUES (100, 'nonsense')")
+    assert run(client, "SELECT v FROM t WHERE id = 100") == ((0,),)
+    with pytest.raises(pymysql.err.MySQLError):
+        run(client, "INSERT INTO t (id, v) VALUES (101, 'nonsense')")
+    with pytest.raises(pymysql.err.MySQLError):
+        run(client, f"{once} SELECT nothing FROM t")
+    binary = BinaryClient(client)
+    statement = binary.prepare(f"{once} SELECT id, v FROM t WHERE id = ?")
+    assert [binary.execute(statement, [number]) for number in (2, 3)] == [[[2, 2]], [[3, 3]]]
+    client.begin()
+    assert ids(client, f"{once} SELECT id FROM t WHERE id = 4 FOR UPDATE") == [4]
+    client.rollback()
+    assert run(client, names)[0][0] == "abcdefgh"
+    for refused in ("SET STATEMENT autocommit = 0 FOR SELECT 1", f"{once} DROP TABLE t"):
+        with pytest.raises(pymysql.err.NotSupportedError):
+            run(client, refused)
+
+
 # ---------------------------------------------------------------- COM_FIELD_LIST
 
 
