@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import aiomysql
 import pymysql
@@ -63,6 +63,8 @@ Request = Read | Claim | Renew | Release
 Reply = Row | None
 """None: done. A row: the answer to `Read`, or what stands there and refused the write."""
 
+CONNECT_TIMEOUT_S: Final = 5.0
+
 _CREATE = (
     "CREATE DATABASE IF NOT EXISTS _txguard",
     "CREATE TABLE IF NOT EXISTS _txguard.tso ("
@@ -99,6 +101,8 @@ class MySQLCopy:
     The server must be durable (innodb_flush_log_at_trx_commit=1, which `txguard doctor` checks).
     """
 
+    running: asyncio.Task[Reply | BoundStoreError] | None = None
+
     def __init__(self, connect_args: Mapping[str, Any], timeout_s: float) -> None:
         self._connect_args = dict(connect_args)
         self._timeout_s = timeout_s
@@ -111,17 +115,20 @@ class MySQLCopy:
             f"{arguments.get('host', 'localhost')}:{arguments.get('port', 3306)}"
         )
 
-    async def perform(self, request: Request) -> Reply:
-        """Raises BoundStoreError when the server does not do it; it may still happen then."""
-        if isinstance(request, Read):
-            return await self._row() or await self._made_row()
-        if await self._execute(*statement(request), counting=True):
+    def start(self, request: Request) -> asyncio.Task[Reply | BoundStoreError] | None:
+        """Have it done. None while the last request is under way: one that nobody waits for any more goes on.
+
+        So a server that hangs is not connected to again and again, and one that is slow to connect to gets there.
+        """
+        if self.running is not None and not self.running.done():
             return None
-        if found := await self._row():
-            return found
-        raise BoundStoreError(f"{self.place} has lost the row of _txguard.tso; restart the oracle")
+        self.running = asyncio.create_task(self._settled(request))  # noqa: TID251 - ended by `aclose`
+        return self.running
 
     async def aclose(self) -> None:
+        if self.running is not None:
+            self.running.cancel()
+            await asyncio.wait((self.running,))
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -130,6 +137,22 @@ class MySQLCopy:
                 await connection.ensure_closed()
         except (pymysql.MySQLError, OSError, TimeoutError):
             connection.close()
+
+    async def _settled(self, request: Request) -> Reply | BoundStoreError:
+        try:
+            return await self._perform(request)
+        except BoundStoreError as error:
+            return error
+
+    async def _perform(self, request: Request) -> Reply:
+        """Raises BoundStoreError when the server does not do it; it may still happen then."""
+        if isinstance(request, Read):
+            return await self._row() or await self._made_row()
+        if await self._execute(*statement(request), counting=True):
+            return None
+        if found := await self._row():
+            return found
+        raise BoundStoreError(f"{self.place} has lost the row of _txguard.tso; restart the oracle")
 
     async def _row(self) -> Row | None:
         try:
@@ -158,15 +181,15 @@ class MySQLCopy:
     async def _execute(self, text: str, parameters: tuple[Any, ...] = (), *, counting: bool = False) -> Any:
         """Rows, or with `counting` the number of rows matched. A connection that failed is not used again."""
         try:
+            connection = await self._connected()
             async with asyncio.timeout(self._timeout_s):
-                connection = await self._connected()
                 async with connection.cursor() as cursor:
                     matched = await cursor.execute(text, parameters or None)
                     return matched if counting else await cursor.fetchall()
         except BaseException as error:
             self._drop()
             if isinstance(error, TimeoutError):
-                raise BoundStoreError(f"no answer from {self.place} within {self._timeout_s:g} s") from error
+                raise BoundStoreError(f"{self.place} does not answer") from error
             if isinstance(error, (pymysql.MySQLError, OSError, asyncio.IncompleteReadError)):
                 raise BoundStoreError(f"{self.place}: {error}") from error
             raise
@@ -178,14 +201,14 @@ class MySQLCopy:
 
     async def _connected(self) -> Any:
         if self._connection is None or self._connection.closed:
-            self._connection = await aiomysql.connect(
-                **{
-                    **self._connect_args,
-                    "autocommit": True,
-                    "client_flag": self._connect_args.get("client_flag", 0) | CLIENT.FOUND_ROWS,
-                    "init_command": "SET SESSION sql_notes = 0",
-                }
-            )
+            arguments = {
+                **self._connect_args,
+                "autocommit": True,
+                "client_flag": self._connect_args.get("client_flag", 0) | CLIENT.FOUND_ROWS,
+                "init_command": "SET SESSION sql_notes = 0",
+            }
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                self._connection = await aiomysql.connect(**arguments)
         return self._connection
 
 

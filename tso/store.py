@@ -88,6 +88,10 @@ class Copies(Protocol):
         """Ask these copies, at once; each answers or fails."""
         ...
 
+    async def settle(self) -> None:
+        """Wait for requests that are under way still, though nobody waits for their answers, as long as for answers."""
+        ...
+
     async def aclose(self) -> None: ...
 
 
@@ -145,6 +149,7 @@ class MajorityStore:
         self._require_majority(taken, answers)
 
     async def release(self, epoch: int, bound: Timestamp) -> None:
+        await self._copies.settle()
         answers = await self._ask(Release(epoch, bound))
         self._require_majority([number for number, reply in answers.items() if reply is None], answers)
 
@@ -164,37 +169,38 @@ class MajorityStore:
 
 
 class MySQLCopies:
-    def __init__(self, copies: Collection[MySQLCopy]) -> None:
+    """`timeout_s`: how long to wait for their answers at all."""
+
+    def __init__(self, copies: Collection[MySQLCopy], timeout_s: float) -> None:
         self._copies = tuple(copies)
+        self._timeout_s = timeout_s
 
     def __len__(self) -> int:
         return len(self._copies)
 
     async def ask(self, requests: Mapping[int, Request]) -> Answers:
         """A copy that is much slower than a majority counts as one that failed, lest it hold up everything."""
-        answers: dict[int, Reply | BoundStoreError] = {
-            number: BoundStoreError(f"{self._copies[number].place} is slower than the others")
-            for number in requests
-        }
-        enough = asyncio.Event()
-
-        async def ask_one(number: int, request: Request) -> None:
-            try:
-                answers[number] = await self._copies[number].perform(request)
-            except BoundStoreError as error:
-                answers[number] = error
-                return
-            answered.add(number)
-            if len(answered) >= majority(len(self._copies)):
-                enough.set()
-
-        answered: set[int] = set()
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(ask_one(number, request)) for number, request in requests.items()]
-            stopping = group.create_task(_stop_late(enough, tasks))
-            await asyncio.wait(tasks)
-            stopping.cancel()
+        answers: dict[int, Reply | BoundStoreError] = {}
+        tasks: dict[asyncio.Task[Reply | BoundStoreError], int] = {}
+        for number, request in requests.items():
+            copy = self._copies[number]
+            answers[number] = BoundStoreError(f"no answer from {copy.place} within {self._timeout_s:g} s")
+            if task := copy.start(request):
+                tasks[task] = number
+        loop = asyncio.get_running_loop()
+        until, pending, answered = loop.time() + self._timeout_s, set(tasks), 0
+        while pending and (left_s := until - loop.time()) > 0:
+            done, pending = await asyncio.wait(pending, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                answers[tasks[task]] = reply = task.result()
+                answered += not isinstance(reply, BoundStoreError)
+            if answered >= majority(len(self._copies)):
+                until = min(until, loop.time() + STRAGGLER_S)
         return answers
+
+    async def settle(self) -> None:
+        if running := [copy.running for copy in self._copies if copy.running is not None]:
+            await asyncio.wait(running, timeout=self._timeout_s)
 
     async def aclose(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -202,15 +208,8 @@ class MySQLCopies:
                 group.create_task(copy.aclose())
 
 
-async def _stop_late(enough: asyncio.Event, tasks: Collection[asyncio.Task[None]]) -> None:
-    await enough.wait()
-    await asyncio.sleep(STRAGGLER_S)
-    for task in tasks:
-        task.cancel()
-
-
 class MySQLBoundStore(MajorityStore):
     """On these servers, each given as the arguments of `aiomysql.connect`."""
 
     def __init__(self, *servers: Mapping[str, Any], name: str = "an oracle", timeout_s: float = 1.0) -> None:
-        super().__init__(MySQLCopies([MySQLCopy(server, timeout_s) for server in servers]), name)
+        super().__init__(MySQLCopies([MySQLCopy(server, timeout_s) for server in servers], timeout_s), name)

@@ -331,6 +331,12 @@ class BackendPool:
             if connection.idle_rounds > rounds:
                 connection.close()
 
+    def suspend(self, reason: str) -> None:
+        """Take the shard for one that is down: `on_connect` comes first, on a new connection."""
+        self._circuit.failed(reason, asyncio.get_running_loop().time())
+        for connection in list(self._all):
+            connection.abort()
+
     def close(self) -> None:
         """Drop every connection; who waits gets ShardUnavailable."""
         self._closed = True

@@ -93,6 +93,12 @@ async def serve(config: Config, ready: Ready | None = None, team: Team | None = 
         engine = Engine(shards, tso, engine_settings(config))
         for name in shards:
             pools[name].on_connect = control[name].on_connect = partial(engine.prepare, name)
+
+        def suspend(name: ShardName, reason: str) -> None:
+            for group in (pools, control):
+                group[name].suspend(reason)
+
+        engine.on_unfenced = suspend
         for name, error in (await engine.start()).items():
             log.warning("shard_down", shard=name, reason=str(error))
         store = CatalogStore(shards)

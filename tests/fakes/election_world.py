@@ -116,6 +116,9 @@ class Member:
     async def ask(self, requests: Mapping[int, Request]) -> Answers:
         return await Asked(requests)
 
+    async def settle(self) -> None:
+        pass
+
     async def aclose(self) -> None:
         pass
 

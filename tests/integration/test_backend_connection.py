@@ -663,6 +663,28 @@ async def test_a_hung_shard_is_not_taken_for_an_overload(fresh_shard_servers: St
     pool.close()
 
 
+async def test_a_pool_that_is_suspended_fences_a_new_connection_first(
+    shard_servers: Sequence[AnyServer],
+) -> None:
+    fenced: list[BackendConnection] = []
+
+    async def fence(connection: BackendConnection) -> None:
+        fenced.append(connection)
+
+    pool = make_pool(shard_servers[0], on_connect=fence, max_connections=3)
+    held, idle = await pool.acquire(5), await pool.acquire(5)
+    pool.release(idle)
+    pool.suspend("it is not fenced for epoch 2 yet")
+    assert (held.closed, idle.closed) == (True, True)
+    assert pool.statistics().state is CircuitState.DOWN
+    pool.release(held)
+    again = await _acquire_patiently(pool)
+    assert fenced[1:] == [again]
+    assert pool.statistics().open == 1
+    pool.release(again)
+    pool.close()
+
+
 async def test_a_host_that_does_not_answer_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = ShardAddress("root", port=silent.getsockname()[1])

@@ -34,11 +34,13 @@ from proxy.config import (
 )
 from proxy.playground.processes import free_port
 from proxy.playground.proxy_process import ProxyProcess
+from proxy.playground.servers import Server
 from tests.conftest import AnyServer, StartServers
 from tests.integration.oracle_processes import OracleProcess, all_killed
 from tso.client import RemoteTso
 from tso.errors import TsoError
 from tso.types import Timestamp
+from txguard.engine.engine import SUCCESSION_TIMEOUT_S
 
 SECRET = "between us"
 ROWS, OPENING = 60, 100
@@ -218,6 +220,7 @@ class Timestamps:
 def create_accounts(proxy: ProxyProcess) -> None:
     with connect(proxy) as connection:
         run(connection, "CREATE DATABASE bank")
+        run(connection, "CREATE TABLE bank.here (id INT PRIMARY KEY) COMMENT='txguard: single, home=s1'")
         run(connection, "CREATE TABLE bank.account (id INT PRIMARY KEY, balance INT NOT NULL)")
         run(
             connection,
@@ -304,6 +307,45 @@ async def test_the_lead_goes_over_and_nobody_is_harmed(cluster: Cluster) -> None
         ready = cluster.leader().events("tso_ready")[-1]
         shown = status(proxy)
         assert (shown["tso_leader"], int(shown["tso_epoch"])) == (ready["address"], ready["epoch"])
+
+
+@pytest.mark.mariadb_only
+async def test_a_shard_that_hangs_does_not_hold_up_the_others(cluster: Cluster) -> None:
+    """The machine of the leader and of a shard is lost. When the shard is back, nothing is read there unfenced."""
+    create_accounts(cluster.proxies[0])
+    await wait_for_table(cluster.proxies[1])
+    hanging = cluster.servers[2]
+    assert isinstance(hanging, Server)
+    load = Load(cluster.proxies[0], 1)
+    async with load.running():
+        await load.wait_for_transfer(10)
+        hanging.pause()
+        cluster.leader().kill9()
+        died_at = time.monotonic()
+        try:
+            with connect(cluster.proxies[1]) as connection:
+                await asyncio.to_thread(_insert_until_it_works, connection)
+            taken_s = time.monotonic() - died_at
+            print(f"a commit {taken_s:.2f} s after it")
+            assert taken_s < TAKEOVER_S + SUCCESSION_TIMEOUT_S
+        finally:
+            hanging.resume()
+        await load.wait_for_transfer(20)
+    assert load.sums == {ROWS * OPENING}
+    await locks_go(cluster.proxies[1])
+
+
+def _insert_until_it_works(connection: Connection[Any]) -> None:
+    while True:
+        try:
+            run(connection, "BEGIN")
+            run(connection, "INSERT INTO bank.here VALUES (1)")
+            run(connection, "COMMIT")
+            return
+        except pymysql.err.MySQLError as error:
+            if error.args[0] not in RETRY_SAFE:
+                raise
+            run(connection, "ROLLBACK")
 
 
 @pytest.mark.mariadb_only

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from tso.api import Leader, Tso
 from tso.types import ShardName
@@ -26,6 +27,9 @@ from txguard.engine.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
+SUCCESSION_TIMEOUT_S: Final = 1.0
+"""How long a shard may hold up the others when the oracle has a new leader."""
+
 
 class Engine:
     def __init__(
@@ -40,15 +44,20 @@ class Engine:
         self._prepared: dict[ShardName, int] = {}
         """The epoch for which each shard was fenced."""
         self._successor: Leader | None = None
+        self.on_unfenced: Callable[[ShardName, str], None] | None = None
+        """Called when a new epoch begins and a shard, for this reason, is not fenced for it.
+
+        Whoever reads the shard on connections of the old epoch must have it fenced first: see `prepare`.
+        """
         self._preparing = {name: asyncio.Lock() for name in shards}
 
     async def start(self) -> dict[ShardName, Exception]:
         """Fence every shard that answers; the others, with the reason, come back and are fenced on their return."""
         self.tso.on_new_epoch(self._succeed)
-        return await self._fence_all()
+        return await self._fence_all(None)
 
-    async def _fence_all(self) -> dict[ShardName, Exception]:
-        results = await settle([self._start(name) for name in self.shards])
+    async def _fence_all(self, timeout_s: float | None) -> dict[ShardName, Exception]:
+        results = await settle([self._start(name, timeout_s) for name in self.shards])
         return {
             name: result
             for name, result in zip(self.shards, results, strict=True)
@@ -59,8 +68,13 @@ class Engine:
         """A remote oracle has begun a new epoch. A shard that does not answer now is fenced before it is used."""
         self._successor = leader
         try:
-            for name, error in (await self._fence_all()).items():
-                log.warning("shard %s is not fenced for epoch %d yet: %s", name, leader.epoch, error)
+            for name, error in (await self._fence_all(SUCCESSION_TIMEOUT_S)).items():
+                reason = (
+                    f"it is not fenced for epoch {leader.epoch} yet: {str(error) or 'it does not answer'}"
+                )
+                log.warning("shard %s: %s", name, reason)
+                if self.on_unfenced is not None:
+                    self.on_unfenced(name, reason)
         finally:
             self._successor = None
 
@@ -76,8 +90,11 @@ class Engine:
             except (ShardError, ConnectionLost, NewerEpoch, EpochLockBusy) as error:
                 raise ShardUnavailable(f"shard {name} cannot be fenced: {error}") from error
 
-    async def _start(self, name: ShardName) -> None:
-        async with borrow(self.shards[name], self.settings.acquire_timeout_s) as connection:
+    async def _start(self, name: ShardName, timeout_s: float | None = None) -> None:
+        async with (
+            asyncio.timeout(timeout_s),
+            borrow(self.shards[name], self.settings.acquire_timeout_s) as connection,
+        ):
             await self.prepare(name, connection)
 
     async def prepare(self, name: ShardName, connection: Connection) -> None:

@@ -26,7 +26,7 @@ EVERYTHING = Faults(lost=0.03, slow=0.05, pause=0.008, rate=0.015, wall_step_ms=
 """Two clocks that differ by 3 percent of their rate, which is what the rule allows for."""
 SCHEDULES = 2_000
 FRESH = 100
-SCHEDULE_MS = 12_000
+SCHEDULE_MS = 8_000
 
 
 def schedule(seed: int, faults: Faults = EVERYTHING) -> World:
@@ -61,7 +61,7 @@ class TestRandomSchedules:
         share = SCHEDULES // 4
         served, leaders = run_all(range(quarter * share, (quarter + 1) * share))
         assert served > 100 * share, "otherwise nothing was tried"
-        assert leaders > 2 * share
+        assert leaders > share
 
     def test_fresh(self) -> None:
         first = random.SystemRandom().randrange(1 << 40)
