@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
-from proxy.errors import NotSupported
 from proxy.executor.aggregate import Calculator, Combiner, Scalars, holds
 from proxy.executor.collate import Comparable, Row, equality_key, order_key
 from proxy.sql.merge_spec import Key, Merge
-from proxy.sql.operands import Operand
+from proxy.sql.template import limit_number
 from proxy.wire.columns import ColumnDefinition
 
 
@@ -81,14 +80,7 @@ def _distinct(rows: Iterable[Row], key_of: Callable[[Row], Comparable]) -> list[
 
 
 def _limited(spec: Merge, rows: list[Row], scalars: Scalars) -> list[Row]:
-    start = _count(spec.offset, scalars) if spec.offset is not None else 0
+    start = limit_number(scalars(spec.offset)) if spec.offset is not None else 0
     if spec.limit is None:
         return rows[start:] if start else rows
-    return rows[start : start + _count(spec.limit, scalars)]
-
-
-def _count(operand: Operand, scalars: Scalars) -> int:
-    value = scalars(operand)
-    if not isinstance(value, int) or value < 0:
-        raise NotSupported("a LIMIT that is not a whole number")
-    return value
+    return rows[start : start + limit_number(scalars(spec.limit))]

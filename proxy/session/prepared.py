@@ -17,6 +17,9 @@ from proxy.wire.statements import bound_types, parse_execute, statement_id_of
 MAX_STATEMENTS = 16_382
 """MySQL's max_prepared_stmt_count; here for each session."""
 
+LAST_STATEMENT = 0xFFFF_FFFF
+"""MariaDB's: the statement that was prepared last, so that a client can send its execute before it knows the id."""
+
 CURSOR_FLAGS = 5
 """Where a COM_STMT_EXECUTE has them. A cursor that is asked for is not opened: all rows come at once, as the server
 may choose to do."""
@@ -39,6 +42,7 @@ class PreparedStatements:
         """`max_bytes` bounds the texts of all statements together, and their long data together."""
         self._statements: dict[int, Prepared] = {}
         self._next_id = 1
+        self._last: Prepared | None = None
         self._max_bytes = max_bytes
         self._sql_bytes = self._data_bytes = 0
 
@@ -52,21 +56,31 @@ class PreparedStatements:
             raise TooManyStatements(len(self._statements))
         self._sql_bytes += len(sql)
         prepared = Prepared(self._next_id, sql, parameters)
-        self._next_id = self._next_id % 0xFFFF_FFFF + 1
-        self._statements[prepared.statement_id] = prepared
+        self._next_id = self._next_id % (LAST_STATEMENT - 1) + 1
+        self._statements[prepared.statement_id] = self._last = prepared
         return prepared
+
+    def forget_last(self) -> None:
+        """Another one is being prepared; if it cannot be, there is none."""
+        self._last = None
 
     def get(self, statement_id: int, command: str) -> Prepared:
         """Raises UnknownStatement, which names the command as MySQL does."""
-        prepared = self._statements.get(statement_id)
+        prepared = self._find(statement_id)
         if prepared is None:
             raise UnknownStatement(statement_id, command)
         return prepared
 
+    def _find(self, statement_id: int) -> Prepared | None:
+        return self._last if statement_id == LAST_STATEMENT else self._statements.get(statement_id)
+
     def close(self, statement_id: int) -> None:
         """An unknown id is passed over: COM_STMT_CLOSE has no answer."""
-        closed = self._statements.pop(statement_id, None)
+        closed = self._find(statement_id)
         if closed is not None:
+            del self._statements[closed.statement_id]
+            if closed is self._last:
+                self._last = None
             self._sql_bytes -= len(closed.sql)
             self._forget_long_data(closed)
 
@@ -75,11 +89,12 @@ class PreparedStatements:
 
     def clear(self) -> None:
         self._statements.clear()
+        self._last = None
         self._sql_bytes = self._data_bytes = 0
 
     def add_long_data(self, statement_id: int, parameter: int, data: bytes) -> None:
         """Has no answer, so what is wrong with it is said by the execute."""
-        prepared = self._statements.get(statement_id)
+        prepared = self._find(statement_id)
         if prepared is None or parameter >= prepared.parameters:
             return
         if self._data_bytes + len(data) > self._max_bytes:

@@ -143,6 +143,7 @@ class Session:
 
     async def _prepare(self, sql: bytes) -> None:
         talk = self._talk
+        self._statements.forget_last()
         planned = self._process.plan(sql, talk.state.database, prepared=True)
         parameters, columns = await definitions(planned, sql, talk)
         prepared = self._statements.add(sql, planned.parameters)

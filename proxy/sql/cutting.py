@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from proxy.sql.lexer import Kind, Tokens
-from proxy.sql.operands import Literal, Parameter
-from proxy.sql.template import Part, Template
+from proxy.sql.operands import Constant, Literal, Parameter
+from proxy.sql.template import LimitSum, Part, Template
 
 
 @dataclass(slots=True)
@@ -59,8 +59,17 @@ def _token(tokens: Tokens, index: int) -> Sequence[Part]:
     if token.kind is Kind.BITS:
         return (raw[0], Literal(token.ordinal)) if raw[0] in "xXbB" else (Literal(token.ordinal),)
     if token.kind is Kind.PARAMETER:
-        return (Parameter(token.ordinal),)
+        return (_parameter(tokens, index),)
     return (raw,)
+
+
+def _parameter(tokens: Tokens, index: int) -> Part:
+    """In a LIMIT it must become a whole number, in whatever type the client has bound it."""
+    before = [token.upper for token in tokens.tokens[max(index - 3, 0) : index]]
+    parameter = Parameter(tokens.tokens[index].ordinal)
+    if before[-1:] in (["LIMIT"], ["OFFSET"]) or (before[0:1] == ["LIMIT"] and before[2:] == [","]):
+        return LimitSum(Constant(0), parameter)
+    return parameter
 
 
 def _gap(tokens: Tokens, index: int) -> str:

@@ -130,13 +130,8 @@ class ScatterBuilder:
         """
         if any(key.weight is not None for key in merge.distinct or ()):
             return [" "]
-        count: Part
-        if limit.offset is not None:
-            count = LimitSum(limit.offset, limit.count)
-        else:
-            assert not isinstance(limit.count, Constant)
-            count = limit.count
-        return [" LIMIT ", count, " "]
+        offset = Constant(0) if limit.offset is None else limit.offset
+        return [" LIMIT ", LimitSum(offset, limit.count), " "]
 
     # ------------------------------------------------------------ groups
 

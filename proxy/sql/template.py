@@ -9,10 +9,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 
 from proxy.errors import NotSupported
 from proxy.routing.tables import Table
-from proxy.sql.operands import Literal, Operand, Parameter, resolve
+from proxy.sql.operands import Literal, Operand, Parameter, Scalar, resolve
 from tso.types import ShardName, Timestamp
 
 
@@ -151,19 +152,20 @@ def _fill(part: Part, bindings: Bindings, patched: PatchedSource | None) -> str:
 
 def limit_value(operand: Operand, bindings: Bindings) -> int:
     """A LIMIT's number, whether it is a literal or a parameter given as an SQL literal."""
-    value = (
-        resolve(operand, bindings.literals, ())
-        if not isinstance(operand, Parameter)
-        else (_parameter_number(bindings.parameters[operand.index]))
-    )
-    if not isinstance(value, int) or value < 0:
+    if isinstance(operand, Parameter):
+        return limit_number(bindings.parameters[operand.index].strip("'"))
+    return limit_number(resolve(operand, bindings.literals, ()))
+
+
+def limit_number(value: Scalar) -> int:
+    """The value of a LIMIT: a number or, as some drivers bind all numbers, a string or a double."""
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or number < 0 or number != number.to_integral_value():
         raise NotSupported("a LIMIT that is not a whole number")
-    return value
-
-
-def _parameter_number(text: str) -> int:
-    digits = text.strip("'")
-    return int(digits) if digits.isdigit() else -1
+    return int(number)
 
 
 def _generated(own: Operand | None, bindings: Bindings) -> str:

@@ -14,6 +14,7 @@ from proxy.wire.commands import Command
 from proxy.wire.field_types import FieldType
 from proxy.wire.responses import is_eof
 from tests.integration.binary_client import BinaryClient
+from tests.integration.binary_client import Statement as BinaryStatement
 from tests.integration.conftest import Cluster
 
 ROWS = 12
@@ -161,6 +162,42 @@ def test_set_statement_holds_for_one_statement(client: Connection[Any]) -> None:
     for refused in ("SET STATEMENT autocommit = 0 FOR SELECT 1", f"{once} DROP TABLE t"):
         with pytest.raises(pymysql.err.NotSupportedError):
             run(client, refused)
+
+
+def test_limits_bound_as_strings_and_doubles(client: Connection[Any]) -> None:
+    """As Node's drivers bind numbers."""
+    binary = BinaryClient(client)
+    text, double = (FieldType.VAR_STRING, False), (FieldType.DOUBLE, False)
+    for sql in (
+        "SELECT id FROM t WHERE id > ? ORDER BY id LIMIT ?",
+        "SELECT id FROM t WHERE id > ? LIMIT 0, ?",
+    ):
+        for values, kind, count in (([b"1", b"2"], text, 2), ([1.0, 3.0], double, 3)):
+            rows = binary.execute(binary.prepare(sql), values, types=[kind, kind])
+            assert isinstance(rows, list)
+            assert len(rows) == count
+    skipping = binary.prepare("SELECT id FROM t WHERE id <> @@autocommit ORDER BY id LIMIT ?, ?")
+    assert binary.execute(skipping, [b"2", b"2"], types=[text, text]) == [[4], [5]]
+    with pytest.raises(pymysql.err.NotSupportedError):
+        binary.execute(skipping, [2.5, 2], types=[double, double])
+
+
+def test_the_statement_that_was_prepared_last_goes_without_its_id(client: Connection[Any]) -> None:
+    """As MariaDB's drivers do, which send the execute before the prepare is answered."""
+    last = BinaryStatement(0xFFFF_FFFF, [], [])
+    binary = BinaryClient(client)
+    binary.prepare("SELECT ? + 0")
+    first = binary.prepare("SELECT id FROM t WHERE id = ?")
+    assert binary.execute(last, [3]) == [[3]]
+    assert binary.execute(first, [4]) == [[4]]
+    binary.close(last)
+    for broken in (None, "SELEC ?"):
+        if broken is not None:
+            with pytest.raises(pymysql.err.ProgrammingError):
+                binary.prepare(broken)
+        with pytest.raises(pymysql.err.MySQLError) as caught:
+            binary.execute(last, [1])
+        assert caught.value.args[0] == 1243
 
 
 # ---------------------------------------------------------------- COM_FIELD_LIST
