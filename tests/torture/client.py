@@ -50,6 +50,16 @@ class Attempt:
         rows, self.affected = await self._client.execute(sql)
         return rows
 
+    async def refused(self, sql: str, errno: int) -> bool:
+        """Whether the statement was undone with this error, after which the transaction goes on."""
+        try:
+            await self.run(sql)
+        except MySQLError as error:
+            if errno_of(error) != errno:
+                raise
+            return True
+        return False
+
 
 Body = Callable[[Attempt], Awaitable[Any]]
 

@@ -15,6 +15,11 @@ ACTIVE_KEYS: Final = 10
 WRITES_PER_KEY: Final = 256
 
 
+REGRETS: Final = 0.1
+"""How often an append follows one that is undone by ROLLBACK TO: nobody may ever read that."""
+REGRETTED: Final = 9_000_000
+
+
 class KeyPool:
     """Keys in use, the first ones more often (each half as often as the one before); a full one is replaced."""
 
@@ -72,11 +77,22 @@ class Append(Workload):
             what, key, value = operation
             table = f"append{key % TABLES}"
             if what == "append":
-                await attempt.run(
-                    f"INSERT INTO {table} (id, val) VALUES ({key}, '{value}') "
-                    f"ON DUPLICATE KEY UPDATE val = CONCAT(val, ',', '{value}')"
-                )
+                if len(asked) > 1 and self.rng.random() < REGRETS:
+                    await self._regret(attempt)
+                await attempt.run(_append(key, value))
             else:
                 rows = await attempt.run(f"SELECT val FROM {table} WHERE id = {key}")
                 operation[2] = [int(element) for element in rows[0][0].split(",")] if rows else []
         return done
+
+    async def _regret(self, attempt: Attempt) -> None:
+        await attempt.run("SAVEPOINT regret")
+        await attempt.run(_append(self.pool.pick(), REGRETTED + next(self.ids)))
+        await attempt.run("ROLLBACK TO regret")
+
+
+def _append(key: int, value: int) -> str:
+    return (
+        f"INSERT INTO append{key % TABLES} (id, val) VALUES ({key}, '{value}') "
+        f"ON DUPLICATE KEY UPDATE val = CONCAT(val, ',', '{value}')"
+    )

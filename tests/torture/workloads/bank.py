@@ -25,7 +25,7 @@ class Bank(Workload):
     name = "bank"
     tables: ClassVar[Mapping[str, str]] = {"account": DEFINITION}
     clients = 5
-    ways: ClassVar[tuple[str, ...]] = ("statement", "sum", "transaction")
+    ways: ClassVar[tuple[str, ...]] = ("statement", "sum", "join", "transaction")
     """In which all accounts are read."""
 
     def __init__(self, rng: random.Random) -> None:
@@ -57,10 +57,12 @@ class Bank(Workload):
         await client.transaction("transfer", asked, transfer)
 
     async def _look(self, client: Client) -> None:
-        """All in one statement, by a sum, or one after the other in a transaction."""
+        """All in one statement, by a sum, by a join, or one after the other in a transaction."""
         way = self.rng.choice(self.ways)
         if way == "transaction":
             await client.transaction("read", None, self._one_by_one, read_only=True)
+        elif way == "join":
+            await client.single("read", None, self._join, read_only=True)
         elif way == "sum":
             await client.single("sum", None, self._sum, read_only=True)
         else:
@@ -78,6 +80,11 @@ class Bank(Workload):
 
     async def _statement(self, attempt: Attempt) -> Any:
         return [list(row) for row in await attempt.run("SELECT id, balance FROM account")]
+
+    async def _join(self, attempt: Attempt) -> Any:
+        """Which takes a quiet snapshot."""
+        rows = await attempt.run("SELECT a.id, b.balance FROM account a JOIN account b ON a.id = b.id")
+        return [list(row) for row in rows]
 
     async def _sum(self, attempt: Attempt) -> Any:
         [[total]] = await attempt.run("SELECT SUM(balance) FROM account")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from tests.torture.client import Attempt, Client
 from tests.torture.history import Outcome
 from tests.torture.workloads.workload import Run, Workload
+
+NEVER: Final = 10_000_000
+"""Elements from here on are never acknowledged."""
 
 
 class Set(Workload):
@@ -28,6 +31,8 @@ class Set(Workload):
             return element
 
         async def add_two(attempt: Attempt) -> Any:
+            if self.rng.random() < 0.2:
+                await self._add_in_vain(attempt)
             await attempt.run(f"INSERT INTO element_shadow (id) VALUES ({element + 1_000_000})")
             return await add(attempt)
 
@@ -41,6 +46,13 @@ class Set(Workload):
 
     async def _read(self, attempt: Attempt) -> Any:
         return sorted(row[0] for row in await attempt.run("SELECT id FROM element"))
+
+    async def _add_in_vain(self, attempt: Attempt) -> None:
+        """Rows on several shards in one statement, the last of which is there twice: nothing of it may stay."""
+        first = NEVER + 3 * next(self.ids)
+        rows = ", ".join(f"({number})" for number in (first, first + 1, first + 2, first + 2))
+        if not await attempt.refused(f"INSERT INTO element (id) VALUES {rows}", 1062):
+            raise ValueError("a duplicate was accepted")
 
 
 class SetCas(Workload):
