@@ -5,8 +5,9 @@
 - **Epoch**: the number of a leader's term. It goes up durably with each start, so that a leader that was
   replaced cannot persist anything any more (`tso.store`), and names the view through which commit records
   are written.
-- **Bound**: every timestamp served lies below it, and it is persisted before it is served below
-  (`tso.lease`). It is a lease too: past it the oracle refuses.
+- **Bound**: every timestamp served lies below it, and a majority of copies has it before it is served below
+  (`tso.lease`, `tso.store`). It is a lease too: past it the oracle refuses.
+- **Standby**: an oracle that waits until nobody has the lease, and then claims it (`tso.election`, `tso.replica`).
 - **Window**: what the oracle knows of transactions that have not ended: who is active since which
   **floor**, which commits are **outstanding** on which shards, and what became of them (`tso.window`,
   `tso.commits`).
@@ -27,6 +28,7 @@ from tso.errors import (
     Deposed,
     OutcomeContradiction,
     QuietExpired,
+    StandsBy,
     TransactionUnknown,
     TsoError,
     TsoTimeout,
@@ -56,6 +58,7 @@ __all__ = [
     "OutstandingCommit",
     "QuietExpired",
     "ShardName",
+    "StandsBy",
     "Timestamp",
     "TransactionUnknown",
     "Tso",

@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
 Address = Annotated[
     str | None,
-    typer.Option("--address", help="host:port to listen at  [default: the first of [tso] that is free here]"),
+    typer.Option(
+        "--address", help="host:port to listen at (default: the first of tso.addresses that is free here)"
+    ),
 ]
 
 
 def command(config: ConfigPath = DEFAULT_CONFIG, address: Address = None) -> None:
     """Serve the oracle, or stand by while another one leads. Its bound and lease are kept on the shards.
 
-    Run it once for each of [tso] addresses. Ends on SIGTERM and Ctrl-C; a standby then takes over at once.
+    Run it once for each of tso.addresses. Ends on SIGTERM and Ctrl-C; a standby then takes over at once.
     """
     import structlog
 
