@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import typer
 
-SUBCOMMANDS = ("playground", "proxy", "doctor", "inspect", "txn", "tso", "demo", "bench")
+SUBCOMMANDS = ("playground", "proxy", "doctor", "inspect", "txn", "recover", "tso", "demo", "bench")
 """Each is `command` in the module of its name in this package; `SETTINGS` there, if any, goes to typer."""
 
 

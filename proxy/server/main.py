@@ -37,6 +37,7 @@ from proxy.executor.services import Services
 from proxy.routing.catalog_store import CatalogStore
 from proxy.routing.sequences import Sequences
 from proxy.routing.tables import TableKind
+from proxy.server.admission import Admission
 from proxy.server.care import care_for_pools, load_defaults, watch_shards
 from proxy.server.connection_phase import Identity
 from proxy.server.handler import Client, Login
@@ -47,6 +48,7 @@ from proxy.session.process import Limits, Process
 from proxy.session.profiles import ServerDefaults
 from proxy.session.registry import Answering, Colleagues, SessionRegistry
 from proxy.session.session import Session
+from proxy.shard_dsn import dsn_of
 from proxy.sql.planner import Planner
 from proxy.sql.version_comments import read_version
 from tso.api import Tso
@@ -91,8 +93,9 @@ async def serve(config: Config, ready: Ready | None = None, team: Team | None = 
         profile = intern_profile(SessionProfile(variables=tuple(sorted(defaults.variables.items()))))
         shards = {name: EngineShard(pool, profile) for name, pool in control.items()}
         engine = Engine(shards, tso, engine_settings(config))
+        admission = Admission(engine, {ShardName(shard.name): dsn_of(shard) for shard in config.shards})
         for name in shards:
-            pools[name].on_connect = control[name].on_connect = partial(engine.prepare, name)
+            pools[name].on_connect = control[name].on_connect = partial(admission.admit, name)
 
         def suspend(name: ShardName, reason: str) -> None:
             for group in (pools, control):

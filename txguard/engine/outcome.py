@@ -4,11 +4,11 @@ The rule: an answer is final, or says that it is not. Committed and rolled back 
 anywhere" means rolled back only where none can come any more. That is so once the oracle neither has the transaction as
 active nor its commit as outstanding, on shards that are fenced for the oracle's epoch, in this order:
 
-    fence ─► the oracle's word ─► the shards' records ─► the safe point
+    fence ─► the oracle's word ─► the shards' records ─► how far they were cleaned
 
 A prewrite is only ever sent while its commit is outstanding; a commit stops being outstanding when every participant
-holds a record; and a record that was there is cleaned only behind the safe point. What was sent for an older epoch is
-refused by the fence. Source: docs/protocol.md, "Asking for an outcome".
+holds a record, or none was sent; and a record that was there is cleaned only behind the safe point and the shard's mark
+[R7]. What was sent for an older epoch is refused by the fence. Source: docs/protocol.md, "Asking for an outcome".
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from tso.types import Orphan, Outcome, OutstandingCommit, ShardName, Timestamp, TsoStatistics
 from txguard.engine.concurrent import settle
 from txguard.engine.fence import parse_participants
+from txguard.engine.install import ANY_MARK, SINGLE_SHARD_MARK
 from txguard.engine.resolve import Undecided
 from txguard.engine.shard import Connection, ConnectionLost, ShardError, ShardUnavailable, borrow
 
@@ -140,11 +141,14 @@ def _outstanding(commit: OutstandingCommit, records: Records) -> TransactionOutc
     return undecided(start_ts, participants, records, f"{why}, for {commit.age_ms / 1000:.1f} s")
 
 
-def without_record(start_ts: Timestamp, records: Records, safe_point: Timestamp) -> TransactionOutcome:
-    """No shard that answered holds a record, and none can come any more on those."""
+def without_record(start_ts: Timestamp, records: Records, cleaned: Timestamp) -> TransactionOutcome:
+    """No shard that answered holds a record, and none can come any more on those.
+
+    `cleaned`: records of commits up to there may be gone.
+    """
     if any(isinstance(said, Exception) for said in records.values()):
         return undecided(start_ts, (), records, "it is over for the oracle")
-    if start_ts <= safe_point:
+    if start_ts <= cleaned:
         text = "older than the retention, and no shard holds a record: it left none, or it was cleaned"
         return TransactionOutcome(start_ts, Verdict.UNKNOWN, None, (), text)
     text = "no shard holds a record of it: nothing of it was committed"
@@ -165,7 +169,14 @@ async def find_outcome(engine: Engine, start_ts: Timestamp) -> TransactionOutcom
     for name, refusal in fenced.items():
         if isinstance(refusal, Exception) and not isinstance(records[name], Record):
             records[name] = refusal
-    safe_point = await engine.tso.safe_point(engine.settings.retention_ms)
+    # The mark knows of a longer past: of cleaning by a shorter retention than today's.
+    cleaned = await engine.tso.safe_point(engine.settings.retention_ms)
+    answered = [name for name, said in records.items() if said is None]
+    for name, mark in zip(answered, await settle([_mark(engine, name) for name in answered]), strict=True):
+        if isinstance(mark, Exception):
+            records[name] = mark
+        else:
+            cleaned = max(cleaned, mark)
     if (proof := from_records(start_ts, records)) is not None:
         return proof
     if (word := from_oracle(start_ts, statistics, records)) is not None:
@@ -175,7 +186,7 @@ async def find_outcome(engine: Engine, start_ts: Timestamp) -> TransactionOutcom
     for record in records.values():
         if isinstance(record, Record):
             return await _resolved(engine, start_ts, record, records)
-    return without_record(start_ts, records, safe_point)
+    return without_record(start_ts, records, cleaned)
 
 
 async def _resolved(
@@ -207,11 +218,18 @@ async def _ask(engine: Engine, name: ShardName, start_ts: Timestamp) -> Record |
         return await read_record(connection, start_ts, engine.settings.control_timeout_s)
 
 
+async def _mark(engine: Engine, name: ShardName) -> Timestamp:
+    query = f"SELECT MAX(commit_ts) FROM _txguard.txn WHERE start_ts IN ({ANY_MARK}, {SINGLE_SHARD_MARK})"
+    async with borrow(engine.shards[name], engine.settings.acquire_timeout_s) as connection:
+        [answer] = await connection.run([query], engine.settings.control_timeout_s)
+    return Timestamp(int(answer.rows[0][0] or 0))
+
+
 async def read_record(connection: Connection, start_ts: Timestamp, timeout_s: float) -> Record | None:
     """In one statement, so that record and lock are of one moment."""
     query = (
         "SELECT t.state, t.commit_ts, t.participants, l.start_ts IS NOT NULL FROM _txguard.txn t "
-        f"LEFT JOIN _txguard.txn_lock l ON l.start_ts = t.start_ts WHERE t.start_ts = {start_ts}"
+        f"LEFT JOIN _txguard.txn_lock l ON l.start_ts = t.start_ts WHERE t.start_ts = {start_ts} AND t.state <> 'M'"
     )
     [answer] = await connection.run([query], timeout_s)
     if not answer.rows:
