@@ -40,7 +40,8 @@ class LockWaitTimeout(TxGuardError):
 class OutcomeUndetermined(TxGuardError):
     """The commit's outcome could not be learnt in time. Do not run the transaction again: it may have committed.
 
-    The text names the `start_ts`; the janitor settles the transaction as soon as its shards answer.
+    The text names the `start_ts`; the janitor settles the transaction as soon as its shards answer, and
+    `SHOW TXGUARD TRANSACTION` with the `start_ts` tells what became of it.
     """
 
     errno = 9101

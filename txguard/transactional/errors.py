@@ -13,7 +13,8 @@ from txguard.errors import TxGuardError
 class OutcomeUndetermined(txguard.errors.OutcomeUndetermined):
     """The connection was lost during COMMIT, or the proxy answered 9101: the transaction may have committed.
 
-    It is never run again. `start_ts` names it for a later question, where the proxy's answer told it.
+    It is never run again. `start_ts` names it, where the proxy's answer told it: `SHOW TXGUARD TRANSACTION` on a new
+    connection, or `txguard txn`, then tell what became of it.
     """
 
     def __init__(self, message: str, start_ts: int | None = None) -> None:
