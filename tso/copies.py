@@ -9,6 +9,7 @@ harmless then (`tso.election`).
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -19,6 +20,8 @@ from pymysql.constants import CLIENT, ER
 
 from tso.errors import BoundStoreError
 from tso.types import Timestamp
+
+log = logging.getLogger(__name__)
 
 
 class Row(NamedTuple):
@@ -143,6 +146,9 @@ class MySQLCopy:
             return await self._perform(request)
         except BoundStoreError as error:
             return error
+        except Exception as error:  # a defect, on one copy, must not end the lease
+            log.exception("a copy of the oracle's lease could not be asked")
+            return BoundStoreError(f"{self.place}: {error!r}")
 
     async def _perform(self, request: Request) -> Reply:
         """Raises BoundStoreError when the server does not do it; it may still happen then."""
