@@ -136,11 +136,8 @@ class KillConnections(Fault):
         rng = random.Random(self.seed)
         with contextlib.suppress(*_UNREACHABLE):
             async with _connected(cluster, self.server) as cursor:
-                await cursor.execute(
-                    "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'root' AND ID <> CONNECTION_ID()"
-                )
-                for (thread,) in await cursor.fetchall():
-                    if rng.random() < self.share:
+                for thread, user in await _sessions(cursor):
+                    if user == "root" and rng.random() < self.share:
                         with contextlib.suppress(MySQLError):  # it has gone by itself
                             await cursor.execute(f"KILL {thread}")
 
@@ -153,26 +150,33 @@ class Crowd(Fault):
     """max_connections of a server is reached: those that are there stay, nobody else is let in."""
 
     server: str
-    usual: int = 0
+    usual: int = field(default=0, repr=False)
+    connection: Any = field(default=None, repr=False)
+    """Kept open: later there might be no way in."""
 
     async def inject(self, cluster: Cluster) -> None:
         with contextlib.suppress(*_UNREACHABLE):
-            async with _connected(cluster, self.server) as cursor:
-                await cursor.execute("SELECT @@max_connections, COUNT(*) FROM information_schema.PROCESSLIST")
-                usual, present = await cursor.fetchone()
+            async with asyncio.timeout(_SQL_TIMEOUT_S):
+                self.connection = await _connect(cluster, self.server)
+                cursor = await self.connection.cursor()
+                await cursor.execute("SELECT @@max_connections")
+                [usual] = await cursor.fetchone()
+                present = len(await _sessions(cursor))
                 self.usual = int(usual)
-                await cursor.execute(f"SET GLOBAL max_connections = {max(10, present - 1)}")
+                await cursor.execute(f"SET GLOBAL max_connections = {max(10, present)}")
 
     async def heal(self, cluster: Cluster) -> None:
         """A server that was killed meanwhile has come back with its own setting."""
-        for _ in range(50):
-            if not self.usual:
-                return
-            with contextlib.suppress(*_UNREACHABLE):
-                async with _connected(cluster, self.server) as cursor:
-                    await cursor.execute(f"SET GLOBAL max_connections = {self.usual}")
-                    return
-            await asyncio.sleep(0.1)
+        connection, self.connection = self.connection, None
+        if not self.usual or connection is None:
+            return
+        try:
+            async with asyncio.timeout(_SQL_TIMEOUT_S), connection.cursor() as cursor:
+                await cursor.execute(f"SET GLOBAL max_connections = {self.usual}")
+        except _UNREACHABLE:  # another fault has cut it: nobody gets in any more, so start it anew
+            await cluster.process(self.server).kill9()
+        finally:
+            connection.close()
 
 
 @dataclass(slots=True)
@@ -255,6 +259,13 @@ async def _connect(cluster: Cluster, server: str) -> Any:
     return await aiomysql.connect(
         host=target.host, port=target.port, user=target.user, autocommit=True, connect_timeout=_SQL_TIMEOUT_S
     )
+
+
+async def _sessions(cursor: Any) -> list[tuple[int, str]]:
+    """(id, user) of the server's others."""
+    await cursor.execute("SHOW PROCESSLIST")
+    own = cursor.connection.thread_id()
+    return [(row[0], row[1]) for row in await cursor.fetchall() if row[0] != own]
 
 
 @contextlib.asynccontextmanager
