@@ -63,6 +63,7 @@ _CONFLICT: Final = (
 _TXN: Final = f"`{DATABASE}`.`txn`"
 _GUARD: Final = f"""IF @txg_bypass = 1 THEN LEAVE txg; END IF;
   IF @txg_start_ts IS NULL OR @txg_floor IS NULL THEN {_REFUSE}; END IF;"""
+_UNGUARDED: Final = "@txg_bypass = 1 OR @txg_start_ts IS NULL OR @txg_floor IS NULL"
 _BYPASS: Final = "IF @txg_bypass = 1 THEN LEAVE txg; END IF;"
 
 
@@ -99,27 +100,41 @@ def _body(*steps: str) -> str:
     return "txg: BEGIN\n  " + "\n  ".join(lines) + "\nEND"
 
 
+def _unless_usual(unusual: str, *steps: str) -> str:
+    """`steps` where something is unusual. One look at everything: a server takes its time for each IF of a trigger."""
+    return f"IF {unusual} THEN\n  " + "\n  ".join(step for step in steps if step) + "\n  END IF;"
+
+
 def _before_insert(table: ManagedTable) -> str:
     return _body(
-        _GUARD,
+        _unless_usual(
+            f"{_UNGUARDED} OR @txg_read_ts IS NOT NULL",
+            _GUARD,
+            f"IF @txg_read_ts IS NOT NULL THEN\n    {_remember_clash(table)}\n  END IF;",
+        ),
         f"SET NEW.{WRITER} = @txg_start_ts;",
-        f"IF @txg_read_ts IS NOT NULL THEN\n    {_remember_clash(table)}\n  END IF;",
     )
 
 
 def _after_insert(table: ManagedTable) -> str:
-    return _body(_BYPASS, _raise_clash(table), _mark_inserted(table))
+    return _body(
+        _unless_usual("@txg_bypass = 1 OR @txg_read_ts IS NOT NULL", _BYPASS, _raise_clash(table)),
+        _mark_inserted(table),
+    )
 
 
 def _before_update(table: ManagedTable) -> str:
     clash = f"IF @txg_read_ts IS NOT NULL AND NOT ({_same_key(table)}) THEN\n    {_remember_clash(table)}\n  END IF;"
     return _body(
-        _GUARD,
-        _check_writer(),
+        _unless_usual(
+            f"{_UNGUARDED} OR OLD.{WRITER} >= @txg_floor OR NOT ({_same_constrained(table)})",
+            _GUARD,
+            _check_writer(),
+            # [R4] The new value may be one that an undecided transaction has freed.
+            f"IF NOT ({_same_constrained(table)}) THEN SET @txg_deps = '{EVERYTHING}'; END IF;",
+            clash,
+        ),
         f"SET NEW.{WRITER} = IF({_unchanged(table)}, OLD.{WRITER}, @txg_start_ts);",
-        # [R4] The new value may be one that an undecided transaction has freed.
-        f"IF NOT ({_same_constrained(table)}) THEN SET @txg_deps = '{EVERYTHING}'; END IF;",
-        clash,
     )
 
 
@@ -129,20 +144,26 @@ def _after_update(table: ManagedTable, flavour: Flavour) -> str:
     {_mark_inserted(table)}
   END IF;"""
     return _body(
-        _BYPASS,
-        _leave_if_skipped(table) if flavour is Flavour.MARIADB else "",
+        _unless_usual(
+            f"@txg_bypass = 1 OR NOT ({_same_constrained(table)})",
+            _BYPASS,
+            _leave_if_skipped(table) if flavour is Flavour.MARIADB else "",
+            moved,
+        ),
         f"""IF NEW.{WRITER} <> OLD.{WRITER} THEN
     {_save_old(table, f"IF({_same_key(table)}, '{Operation.UPDATED.value}', '{Operation.DELETED.value}')")}
   END IF;""",
-        moved,
     )
 
 
 def _after_delete(table: ManagedTable) -> str:
     return _body(
-        _GUARD,
-        f"IF OLD.{WRITER} = @txg_start_ts THEN LEAVE txg; END IF;",
-        _check_writer(),
+        _unless_usual(
+            f"{_UNGUARDED} OR OLD.{WRITER} >= @txg_floor",
+            _GUARD,
+            f"IF OLD.{WRITER} = @txg_start_ts THEN LEAVE txg; END IF;",
+            _check_writer(),
+        ),
         _save_old(table, f"'{Operation.DELETED.value}'"),
     )
 
