@@ -23,6 +23,8 @@ CONNECT_TIMEOUT_S: Final = 3.0
 STATEMENT_TIMEOUT_S: Final = 8.0
 THINKS: Final = 0.1
 LONGEST_THOUGHT_S: Final = 0.03
+ASKS_ITS_NAME: Final = 0.5
+"""How often a transaction asks for its start_ts before COMMIT, so that an unknown outcome can be learnt."""
 NOTHING_HAPPENED: Final = frozenset({1040, 1062, 1205, 1213, 1412, 1451, 1452, 9102, 9103, 9104, 9105})
 """Of a COMMIT or an autocommit statement that was answered so, nothing is or will be there."""
 BROKEN: Final = (MySQLError, OSError, EOFError, TimeoutError, AttributeError, RuntimeError)
@@ -42,6 +44,8 @@ class Attempt:
         self._client = client
         self.known = known
         self.affected = 0
+        self.start_ts = 0
+        """By which its outcome can be asked for; 0: not asked."""
 
     async def run(self, sql: str) -> Rows:
         """One statement. Now and then the client thinks before it, so that transactions overlap in many ways."""
@@ -80,11 +84,15 @@ class Client:
         self._ports, self._database, self._level = ports, database, level
         self.strange: list[str] = []
         """Answers that no state of the database has."""
+        self.unknown: list[tuple[int, int]] = []
+        """(place among the recorder's events, start_ts) of unknown outcomes that can be asked for."""
         self._connection: Any = None
 
     async def transaction(self, f: str, asked: Any, body: Body, *, read_only: bool = False) -> Outcome | None:
         """BEGIN, the body, COMMIT. None: there is no connection to be had."""
-        return await self._operation(f, asked, self._in_transaction(body), read_only=read_only)
+        return await self._operation(
+            f, asked, self._in_transaction(body, read_only=read_only), read_only=read_only
+        )
 
     async def single(self, f: str, asked: Any, body: Body, *, read_only: bool = False) -> Outcome | None:
         """The body is one autocommit statement."""
@@ -147,16 +155,20 @@ class Client:
     async def _failed(self, f: str, attempt: Attempt, error: BaseException, *, certain: bool) -> Outcome:
         outcome = Outcome.FAIL if certain else Outcome.INFO
         self.recorder.complete(self.process, outcome, f, attempt.known, f"{type(error).__name__}: {error}")
+        if outcome is Outcome.INFO and attempt.start_ts:
+            self.unknown.append((len(self.recorder.events) - 1, attempt.start_ts))
         if errno_of(error) not in NOTHING_HAPPENED:
             self.drop()
         await asyncio.sleep(self.rng.uniform(0.0, 0.05))
         return outcome
 
-    def _in_transaction(self, body: Body) -> Body:
+    def _in_transaction(self, body: Body, *, read_only: bool) -> Body:
         async def begin_and_commit(attempt: Attempt) -> Any:
             try:
                 await attempt.run("BEGIN")
                 value = await body(attempt)
+                if not read_only and self.rng.random() < ASKS_ITS_NAME:
+                    [[attempt.start_ts]] = await attempt.run("SELECT @@txguard_start_ts")
             except BROKEN as error:
                 await self._roll_back()
                 raise _Failed(error) from error

@@ -7,6 +7,7 @@ numbers, strings, None), so that a history that was read back is the one that wa
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import json
 import math
@@ -27,6 +28,10 @@ class Outcome(enum.Enum):
 
 
 INVOKE: Final = "invoke"
+COMMITTED: Final = "committed"
+ROLLED_BACK: Final = "rolled back"
+LEARNT: Final = {COMMITTED: Outcome.OK, ROLLED_BACK: Outcome.FAIL}
+"""What was unknown when it ended, and was asked for later. It is not known when it happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class Event:
     at_s: float
     process: int
     type: str
-    """`invoke`, or an Outcome's value."""
+    """`invoke`, an Outcome's value, or one of LEARNT."""
     f: str
     """What kind of operation: the workload's own word."""
     value: Any
@@ -102,6 +107,12 @@ class Recorder:
     def complete(self, process: int, outcome: Outcome, f: str, value: Any, error: str | None = None) -> None:
         self.events.append(Event(self._clock(), process, outcome.value, f, value, error))
 
+    def learn(self, completion: int, verdict: str) -> None:
+        """What became of it after all, by the place of its completion among the events."""
+        event = self.events[completion]
+        assert event.type == Outcome.INFO.value and verdict in LEARNT
+        self.events[completion] = dataclasses.replace(event, type=verdict)
+
     def history(self) -> History:
         return History(self.header, tuple(pair(self.events)))
 
@@ -122,8 +133,12 @@ def pair(events: Iterable[Event]) -> list[Operation]:
 
 
 def _operation(index: int, invocation: Event, completion: Event | None) -> Operation:
-    outcome = Outcome.INFO if completion is None else Outcome(completion.type)
     last = completion or invocation
+    outcome, completed_s = Outcome.INFO, math.inf
+    if completion is not None:
+        outcome = LEARNT.get(completion.type) or Outcome(completion.type)
+        if completion.type in (Outcome.OK.value, Outcome.FAIL.value):
+            completed_s = completion.at_s
     return Operation(
         index=index,
         process=invocation.process,
@@ -131,7 +146,7 @@ def _operation(index: int, invocation: Event, completion: Event | None) -> Opera
         value=last.value,
         outcome=outcome,
         invoked_s=invocation.at_s,
-        completed_s=math.inf if outcome is Outcome.INFO or completion is None else completion.at_s,
+        completed_s=completed_s,
         error=last.error,
     )
 

@@ -24,10 +24,11 @@ from tests.torture.checkers import check
 from tests.torture.client import Client
 from tests.torture.faults.catalog import heal_all
 from tests.torture.faults.schedule import Planned, schedule
-from tests.torture.history import Header, Outcome, Recorder
+from tests.torture.history import LEARNT, Header, Outcome, Recorder
 from tests.torture.workloads import WORKLOADS, Workload
 
 FINISH_WITHIN_S: Final = 20.0
+LEARN_WITHIN_S: Final = 10.0
 TOLD: Final = 5
 
 
@@ -73,6 +74,7 @@ class Round:
         self.plan = schedule(rng, options.length_s, arena.cluster.shape, options.kinds)
         self.injected: list[Planned] = []
         self.outcomes: Counter[str] = Counter()
+        self.learnt = 0
 
     def _prepare(self, name: str, rng: random.Random, number: int) -> _Running:
         kind = WORKLOADS[name]
@@ -127,7 +129,7 @@ class Round:
         faults = Counter(type(planned.fault).__name__ for planned in self.injected)
         outcomes = " ".join(f"{outcome.value}={self.outcomes[outcome.value]}" for outcome in Outcome)
         listed = ", ".join(f"{count} {name}" for name, count in faults.items()) or "none"
-        return f"seed {self.options.seed}: {workloads}; {outcomes}; faults: {listed}"
+        return f"seed {self.options.seed}: {workloads}; {outcomes} (learnt later: {self.learnt}); faults: {listed}"
 
     async def _load_and_faults(self) -> None:
         over = asyncio.Event()
@@ -183,7 +185,7 @@ class Round:
 
     async def finish(self) -> list[str]:
         """The last reads of each workload; with everything up, each must succeed within some tries."""
-        violations = []
+        violations = await self._learn()
         for running in self.running:
             client, deadline = running.clients[0], time.monotonic() + FINISH_WITHIN_S
             while not await running.workload.finish(client):
@@ -193,6 +195,35 @@ class Round:
                 await asyncio.sleep(0.2)
             client.drop()
         return violations
+
+    async def _learn(self) -> list[str]:
+        """What became of the transactions whose COMMIT had no answer: with everything up, nothing is in doubt long."""
+        violations = []
+        for running in self.running:
+            for client in running.clients:
+                for completion, start_ts in client.unknown:
+                    verdict = await self._outcome(start_ts, time.monotonic() + LEARN_WITHIN_S)
+                    if verdict in LEARNT:
+                        running.recorder.learn(completion, verdict)
+                        self.learnt += 1
+                    elif verdict != "unknown":
+                        violations.append(
+                            f"what became of transaction {start_ts} cannot be learnt: {verdict}"
+                        )
+        return violations
+
+    async def _outcome(self, start_ts: int, deadline: float) -> str:
+        while True:
+            try:
+                [row] = await self.arena.insist(f"SHOW TXGUARD TRANSACTION {start_ts}")
+                verdict, reason = str(row[1]), row[4]
+            except NotAnswering as error:
+                verdict, reason = "no answer", str(error)
+            if verdict in LEARNT or verdict == "unknown":
+                return verdict
+            if time.monotonic() > deadline:
+                return f"{verdict} ({reason})"
+            await asyncio.sleep(0.2)
 
     def keep(self, folder: Path, violations: Sequence[str]) -> None:
         """Histories, faults and words, for whoever looks into it."""

@@ -94,6 +94,18 @@ async def test_what_is_known_of_an_unknown_outcome_is_kept() -> None:
     assert (client.recorded().value, client.recorded().error) == ("written", f"OperationalError: {LOST}")
 
 
+async def test_an_unknown_outcome_can_be_asked_for_by_its_start_ts() -> None:
+    asked = 0
+    for seed in range(20):
+        client = Scripted({"COMMIT": LOST})
+        client.rng = random.Random(seed)
+        await client.transaction("txn", "asked", write)
+        assert client.unknown in ([], [(1, 1)])
+        assert bool(client.unknown) == ("SELECT @@txguard_start_ts" in client.sent)
+        asked += len(client.unknown)
+    assert 0 < asked < 20
+
+
 async def test_an_answer_that_cannot_be_is_told() -> None:
     async def unpack(attempt: Attempt) -> str:
         [[_one], [_two]] = await attempt.run("READ")

@@ -60,6 +60,18 @@ def test_a_kept_history_is_read_back(recorder: Recorder, tmp_path: Path) -> None
     assert history.load(tmp_path / "append.jsonl") == recorder.history()
 
 
+@pytest.mark.parametrize(("verdict", "outcome"), [("committed", Outcome.OK), ("rolled back", Outcome.FAIL)])
+def test_an_outcome_that_is_learnt_later(recorder: Recorder, verdict: str, outcome: Outcome) -> None:
+    """That it happened is known then, but not when: it is before nothing."""
+    recorder.invoke(1, "txn", [])
+    recorder.complete(1, Outcome.INFO, "txn", [], "lost")
+    recorder.learn(1, verdict)
+    recorder.invoke(1, "txn", [])
+    first, second = recorder.history().operations
+    assert (first.outcome, first.completed_s) == (outcome, math.inf)
+    assert not first.before(second)
+
+
 def test_another_format_is_refused() -> None:
     with pytest.raises(ValueError, match="format"):
         history.from_lines(['{"format": 99}'])
