@@ -254,6 +254,8 @@ class Session:
             return None
         if talk.running is None or time.monotonic() - talk.since <= waits_long_s:
             return None
+        if not any(branch.variables_set for branch in unit.transaction.branches.values()):
+            return None  # It has locked nothing, so nobody waits for it.
         threads = tuple((shard, held.thread_id) for held, shard in talk.connections.held.items())
         return Holding(self.connection_id, unit.transaction.start_ts, threads, talk.running)
 

@@ -12,15 +12,25 @@ from typing import Any
 import pymysql
 import pytest
 
-from proxy.config import Config, EngineConfig, ProxyConfig, ShardConfig, TsoConfig, UserConfig, to_toml
+from proxy.config import (
+    Config,
+    EngineConfig,
+    LogConfig,
+    ProxyConfig,
+    ShardConfig,
+    TsoConfig,
+    UserConfig,
+    to_toml,
+)
 from proxy.playground.processes import free_port
 from proxy.playground.proxy_process import ProxyProcess
 from tests.conftest import AnyServer
+from tests.integration.oracle_processes import OracleProcess
 from tests.integration.test_proxy_transactions import answer, send
-from tests.integration.test_proxy_two import _start_oracle, connect, run
+from tests.integration.test_proxy_two import connect, run
 
 WITHIN_S = 1.0
-LOAD_S = 4.0
+LOAD_S = 2.5
 HOT_ROWS = 3
 
 
@@ -35,9 +45,10 @@ def proxies(
     paths = [folder / f"{number}.toml" for number in (1, 2)]
     for path, config in zip(paths, configs, strict=True):
         path.write_text(to_toml(config))
-    oracle = _start_oracle(paths[0], folder / "oracle.log")
+    oracle = OracleProcess(paths[0], folder / "oracle.log")
     started = [ProxyProcess(p, c, p.with_suffix(".log")) for p, c in zip(paths, configs, strict=True)]
     try:
+        oracle.wait_for("tso_ready")
         for proxy in started:
             _run(proxy.start())
         with connect(started[0]) as connection:
@@ -49,8 +60,7 @@ def proxies(
     finally:
         for proxy in started:
             _run(proxy.stop())
-        oracle.terminate()
-        oracle.wait(20)
+        oracle.end()
 
 
 def _wait_for_table(proxy: ProxyProcess) -> None:
@@ -76,6 +86,7 @@ def _config(servers: Sequence[AnyServer], tso: TsoConfig) -> Config:
         ),
         tso=tso,
         engine=EngineConfig(lock_wait_timeout_s=10),
+        log=LogConfig(format="json"),
     )
 
 

@@ -17,6 +17,7 @@ from tests.integration.test_outcomes import fill, outcome, run, start_ts
 from tests.unit.proxy.cli.test_commands import run as run_command
 
 BACK_S = 20.0
+# Each takes ten seconds and more, of time-outs; one kind of server each shows enough.
 
 
 async def in_doubt(cluster: Cluster) -> int:
@@ -59,6 +60,7 @@ async def wait_for(client: Connection[Any], sql: str, wanted: tuple[Any, ...]) -
         assert time.monotonic() < deadline, found
 
 
+@pytest.mark.mysql_only
 async def test_rolled_back_by_hand_and_undone_on_the_shard_that_returns(own_cluster: StartCluster) -> None:
     cluster = await own_cluster(count=2)
     assert await command(cluster) == (0, "nothing is in doubt on the shards that answer\n")
@@ -87,6 +89,7 @@ async def test_rolled_back_by_hand_and_undone_on_the_shard_that_returns(own_clus
     assert (await command(cluster))[0] == 0
 
 
+@pytest.mark.mariadb_only
 async def test_committed_by_hand_and_refused_without_its_part(own_cluster: StartCluster) -> None:
     cluster = await own_cluster(count=2)
     number = await in_doubt(cluster)
@@ -117,6 +120,7 @@ async def test_committed_by_hand_and_refused_without_its_part(own_cluster: Start
     assert (await command(cluster))[0] == 0
 
 
+@pytest.mark.mariadb_only
 async def test_what_settles_by_itself_is_not_decided_by_hand(own_cluster: StartCluster) -> None:
     cluster = await own_cluster(count=2)
     number = await in_doubt(cluster)

@@ -23,6 +23,7 @@ from proxy.playground.processes import free_port, spawn, terminate
 from tests.conftest import AnyServer
 from tests.integration.test_proxy_transactions import answer, send
 
+pytestmark = pytest.mark.mariadb_only  # nothing here is a matter of the shards' kind
 ROOT = Path(__file__).parents[2]
 COUNT = 3
 STARTED_S, ENDED_S = 60.0, 15.0
@@ -167,7 +168,8 @@ def test_show_and_kill_reach_every_worker(proxy: Proxy) -> None:
         assert len(ids) == COUNT
         assert ids <= {row[0] for row in run(one, "SHOW PROCESSLIST")}
         status = dict(run(two, "SHOW TXGUARD STATUS"))
-        assert (int(status["workers"]), int(status["connections"])) == (COUNT, COUNT + 1)
+        assert int(status["workers"]) == COUNT
+        assert int(status["connections"]) >= COUNT + 1
         run(two, "BEGIN")
         run(two, "UPDATE bank.account SET balance = 7 WHERE id = 1")
         [open_one] = run(one, "SHOW TXGUARD TRANSACTIONS")
@@ -182,8 +184,9 @@ def test_show_and_kill_reach_every_worker(proxy: Proxy) -> None:
             with pytest.raises(pymysql.err.MySQLError) as raised:
                 run(killer, f"KILL {wrong}")
             assert raised.value.args[0] == errno
+        deadline = time.monotonic() + ENDED_S
         while not any(row[0] == number_of(three) and row[7] for row in run(one, "SHOW PROCESSLIST")):
-            pass
+            assert time.monotonic() < deadline
         run(one, f"KILL QUERY {number_of(three)}")
         assert answer(three) == INTERRUPTED
         run(one, f"KILL {number_of(two)}")
