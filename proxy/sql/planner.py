@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from proxy.errors import NotSupported
+from proxy.sql.alter_parser import AlterParser
 from proxy.sql.change_plans import plan_change, plan_insert_select
 from proxy.sql.changes import ChangeParser
 from proxy.sql.control_parser import (
@@ -64,7 +65,7 @@ _CONTROL: dict[str, Callable[[Cursor], Plan]] = {
 }
 _QUERIES = frozenset(("SELECT", "WITH", "INSERT", "REPLACE", "UPDATE", "DELETE", "("))
 _REFUSED = frozenset(
-    """ALTER ANALYZE BACKUP BINLOG CACHE CALL CHANGE CHECK CHECKSUM CLONE DEALLOCATE DECLARE EXECUTE FLUSH GET
+    """ANALYZE BACKUP BINLOG CACHE CALL CHANGE CHECK CHECKSUM CLONE DEALLOCATE DECLARE EXECUTE FLUSH GET
     GRANT HANDLER HELP IMPORT INSTALL LOAD LOCK OPTIMIZE PREPARE PURGE RENAME REPAIR RESET RESIGNAL RESTART REVOKE
     SHUTDOWN SIGNAL STOP TABLE UNINSTALL VALUES XA""".split()
 )
@@ -159,6 +160,8 @@ def plan_statement(planning: Planning) -> Plan:
         return _explain(planning)
     if word in ("CREATE", "DROP", "TRUNCATE", "ADOPT"):
         return DdlParser(tokens, planning.database).plan()
+    if word == "ALTER":
+        return AlterParser(tokens, planning.database).alter()
     if word in _REFUSED:
         Cursor(tokens).refuse(f"the statement {word} {tokens.tokens[1].text}".rstrip())
     raise SyntaxProblem(tokens.sql, first.start)

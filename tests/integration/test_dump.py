@@ -67,7 +67,7 @@ def test_lines_of_a_dump_work_and_leave_the_session_as_it_was(proxy_cluster: Clu
 @pytest.mark.mariadb_only
 def test_database_is_dumped_and_loaded_again(proxy_cluster: Cluster, database: str) -> None:
     options = ["-h127.0.0.1", f"-P{proxy_cluster.port}", f"-u{USER}"]
-    shape = ["--single-transaction", "--skip-add-locks", "--skip-disable-keys", "--no-tablespaces"]
+    shape = ["--single-transaction", "--skip-add-locks", "--no-tablespaces"]
     with proxy_cluster.connect(database) as client:
         run(
             client,

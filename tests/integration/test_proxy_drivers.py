@@ -200,6 +200,25 @@ def test_the_statement_that_was_prepared_last_goes_without_its_id(client: Connec
         assert caught.value.args[0] == 1243
 
 
+def test_indexes_by_alter_table(client: Connection[Any]) -> None:
+    """As migration tools write them."""
+    keys = (
+        "SELECT DISTINCT index_name FROM information_schema.statistics "
+        "WHERE table_schema = DATABASE() AND table_name = 't' ORDER BY 1"
+    )
+    run(client, "ALTER TABLE t ADD INDEX `by v` (v, name)")
+    run(client, "ALTER TABLE t ADD CONSTRAINT both_of UNIQUE (id, v)")
+    assert run(client, keys) == (("both_of",), ("by v",), ("PRIMARY",))
+    with pytest.raises(pymysql.err.OperationalError) as caught:
+        run(client, "ALTER TABLE t ADD KEY `by v` (name)")
+    assert caught.value.args[0] == 1061
+    with pytest.raises(pymysql.err.NotSupportedError, match="shard key"):
+        run(client, "ALTER TABLE t ADD UNIQUE KEY alone (v)")
+    run(client, "ALTER TABLE t DROP INDEX `by v`")
+    assert run(client, keys) == (("both_of",), ("PRIMARY",))
+    assert ids(client, "SELECT id FROM t WHERE v = 3") == [3]
+
+
 # ---------------------------------------------------------------- COM_FIELD_LIST
 
 
