@@ -1,13 +1,7 @@
-"""The commit protocol as an executable model, run under random schedules and crashes.
+"""The commit protocol as an executable model, run under random schedules, crashes, freezes, restarts and fail-overs.
 
-Owns the processes of the model of docs/protocol.md: coordinators, resolvers, janitor, cleaner (`parts.py` has what
-they work on, `checker.py` strict snapshot isolation). Every `yield` is a point where any other process may run or this
-one may crash; between two of them a shard executes one local transaction atomically, as InnoDB does. A view is a copy
-of the shard's committed state.
-
-Modelled: updates of existing rows, autocommit reads, coordinators that crash anywhere, the janitor, cleaning of
-commit records and history behind the safe point, and a shard that refuses its prewrite. `Rule` names what may be
-left out; each test that leaves one out must find a violation.
+Owns the clients and the schedule. The parts: `shard.py` (InnoDB), `oracle.py`, `statements.py`, `committing.py`,
+`workers.py`, and `checker.py` for what must hold. `Rule` names what may be left out; each must then be missed.
 
     python -m tests.model.commit_protocol 2000                  # prints "violations 0"
     python -m tests.model.commit_protocol 500 --without R2      # must find some
@@ -17,286 +11,291 @@ from __future__ import annotations
 
 import argparse
 import collections
-import random
-from collections.abc import Generator, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tests.model import committing, statements, workers
 from tests.model.checker import check
-from tests.model.parts import (
-    KEYS,
-    SHARDS,
-    Abort,
-    AutocommitRead,
-    Oracle,
-    Place,
-    Record,
-    Rule,
-    Shard,
-    State,
-    Transaction,
-    Violation,
-)
-
-CLIENTS, TRANSACTIONS_EACH = 6, 6
-CRASH, FAILED_PREWRITE, CLEANING = 0.002, 0.03, 0.15
-LOCK_WAIT_STEPS, STUCK_STEPS = 30, 500_000
-
-Process = Generator[None, None, None]
+from tests.model.rows import KEYS, SHARDS, UNIQUE_VALUES, Where
+from tests.model.rules import Abort, Crash, Rule, Violation
+from tests.model.transactions import Isolation, Read, State, Transaction
+from tests.model.world import PROFILES, STUCK_STEPS, Process, Profile, Task, World
 
 
-class World:
-    """One run: the processes, their shared shards and oracle, and the history for the checker."""
-
-    def __init__(self, seed: int, without: frozenset[Rule]) -> None:
-        self.random = random.Random(seed)
-        self.without = without
-        self.shards = [Shard() for _ in range(SHARDS)]
-        self.oracle = Oracle()
-        self.transactions: list[Transaction] = []
-        self.reads: list[AutocommitRead] = []
-        self.step = 0
-        self.last_value = 0
-
-    def keeps(self, rule: Rule) -> bool:
-        return rule not in self.without
-
-    def client(self) -> Process:
-        for _ in range(TRANSACTIONS_EACH):
-            yield
-            if self.random.random() < CLEANING:
-                yield from self.clean()
-            if self.random.random() < 0.3:
-                yield from self.autocommit_read()
-            else:
-                yield from self.transaction()
-
-    def transaction(self) -> Process:
-        start_ts, floor = self.oracle.begin()
-        t = Transaction(start_ts, floor, began=self.step)
-        self.transactions.append(t)
+def client(world: World) -> Process:
+    while world.turns > 0:
+        world.turns -= 1
+        yield
+        chance = world.random.random()
+        if chance < world.profile.cleaning:
+            yield from workers.clean(world)
+            if world.random.random() < 0.3:
+                yield from workers.scan_locks(world)
         try:
-            for _ in range(self.random.randint(1, 4)):
-                yield
-                place = (self.random.randrange(SHARDS), self.random.randrange(KEYS))
-                reading = self.random.random() < 0.5
-                if reading and t.read_ts is None:
-                    t.read_ts = self.oracle.snapshot(start_ts)
-                yield from self.open_view(t, place[0])
-                if reading:
-                    self.read(t, place)
-                else:
-                    yield from self.write(t, place)
-            if t.writes:
-                yield from self.commit(t)
+            if world.random.random() < world.profile.autocommit:
+                yield from autocommit_read(world)
             else:
-                t.state, t.ended = State.READ_ONLY, self.step
-                self.oracle.end(start_ts)
+                yield from transaction(world)
         except Abort:
-            t.state = State.ROLLED_BACK
-            yield from self.give_up(t)
+            pass
 
-    def open_view(self, t: Transaction, at: int) -> Process:
-        if t.read_ts is None or at in t.views:
+
+def autocommit_read(world: World) -> Process:
+    """The latest, validated [R5]; several rows only where that is the state of one moment, or else a snapshot [R8]."""
+    at, where, oracle, began = world.random.randrange(SHARDS), _where(world), world.known_leader(), world.step
+    yield from world.until_fenced(at, oracle)
+    several = where.key is None and world.keeps(Rule.SEVERAL_ROWS_AT_ONE_MOMENT)
+    again = True
+    while again:
+        token, calm = oracle.token(at), oracle.calm_token(at)
+        yield from world.pause()
+        rows = {key: row for key, row in world.up(at).rows.items() if where.meets(key, row)}
+        yield
+        if several and (calm is None or not oracle.was_calm(at, calm)):
+            yield from transaction(world, only_read=(at, where))
             return
-        while self.keeps(Rule.BARRIER) and not self.oracle.behind_barrier(at, t.read_ts):
-            yield
-        view = self.shards[at].view()
-        t.views[at] = (view, view.too_new(t.read_ts) if self.keeps(Rule.TOO_NEW_VERSIONS) else frozenset())
-        yield
-
-    def read(self, t: Transaction, place: Place) -> None:
-        if place not in t.writes:
-            view, too_new = t.views[place[0]]
-            t.reads.append((place, view.read(place[1], too_new)))
-
-    def write(self, t: Transaction, place: Place) -> Process:
-        at, key = place
-        shard = self.shards[at]
-        for _ in range(LOCK_WAIT_STEPS):
-            if shard.row_locks.get(key, t.start_ts) == t.start_ts:
-                break
-            yield
-        else:
-            raise Abort("lock wait timeout")
-        shard.row_locks[key] = t.start_ts
-        t.row_locks.append(place)
-        if place not in t.writes:
-            writer = shard.rows[key].writer
-            if self.keeps(Rule.FIRST_COMMITTER_WINS) and t.read_ts is not None and writer >= t.floor:
-                record, commit_ts = t.views[at][0].records.get(writer, (None, 0))
-                if record is not Record.COMMITTED or commit_ts > t.read_ts:
-                    raise Abort("write conflict")
-            t.replaced.add(writer)
-        self.last_value += 1
-        t.writes[place] = self.last_value
-
-    def commit(self, t: Transaction) -> Process:
-        yield
-        yield from self.wait_for_dependencies(t)
-        t.commit_ts = self.oracle.now()
-        self.oracle.outstanding[t.start_ts] = (t.commit_ts, t.participants)
-        for at in self.random.sample(t.participants, len(t.participants)):
-            yield
-            writes = {key: value for (where, key), value in t.writes.items() if where == at}
-            refused = self.random.random() < FAILED_PREWRITE
-            cross_shard = len(t.participants) > 1
-            if refused or not self.shards[at].prewrite(
-                t.start_ts, t.commit_ts, writes, cross_shard=cross_shard
-            ):
-                raise Abort("prewrite failed")
-        yield
-        self.oracle.decided[t.start_ts] = Record.COMMITTED
-        self.oracle.end(t.start_ts)
-        t.state, t.ended = State.ACKNOWLEDGED, self.step
-        for at in t.participants:
-            yield
-            self.shards[at].locks.discard(t.start_ts)
-
-    def wait_for_dependencies(self, t: Transaction) -> Process:
-        oracle = self.oracle
-        while self.keeps(Rule.DEPENDENCIES):
-            if any(oracle.decided.get(writer) is Record.ROLLED_BACK for writer in t.replaced):
-                raise Abort("a dependency was rolled back")
-            undecided = (oracle.outstanding[w][1] for w in t.replaced if w in oracle.outstanding)
-            if not any(len(participants) > 1 for participants in undecided):
-                return
-            yield
-
-    def give_up(self, t: Transaction) -> Process:
-        for at, key in t.row_locks:
-            if self.shards[at].row_locks.get(key) == t.start_ts:
-                del self.shards[at].row_locks[key]
-        if t.commit_ts is not None:
-            yield from self.resolve(t)
-        else:
-            self.oracle.decided[t.start_ts] = Record.ROLLED_BACK
-            self.oracle.end(t.start_ts)
-
-    def resolve(self, t: Transaction) -> Process:
-        """Coordinator or janitor: a tombstone where no record is; any R means rolled back, and is undone."""
-        assert t.commit_ts is not None
-        lost = False
-        for at in t.participants:
-            record, _ = self.shards[at].records.setdefault(t.start_ts, (Record.ROLLED_BACK, t.commit_ts))
-            lost |= record is Record.ROLLED_BACK
-            yield
-        self.oracle.decided[t.start_ts] = Record.ROLLED_BACK if lost else Record.COMMITTED
-        yield
-        for at in t.participants:
-            shard = self.shards[at]
-            if lost and shard.records[t.start_ts][0] is Record.COMMITTED:
-                keys = [key for successor, key in shard.history if successor == t.start_ts]
-                while any(key in shard.row_locks for key in keys):
-                    yield
-                shard.undo(t.start_ts, t.commit_ts)
-            shard.locks.discard(t.start_ts)
-            yield
-        if lost:
-            self.oracle.rollbacks.update(t.participants)
-        self.oracle.end(t.start_ts)
-
-    def janitor(self, t: Transaction) -> Process:
-        """After a coordinator's crash its connections close; some time later its transaction is settled."""
-        for _ in range(self.random.randint(1, 20)):
-            yield
-        yield from self.give_up(t)
-
-    def sweep(self, t: Transaction) -> Process:
-        """The coordinator died after its acknowledgement: whoever finds the lock records resolves them."""
-        for _ in range(self.random.randint(20, 200)):
-            yield
-        if any(t.start_ts in shard.locks for shard in self.shards):
-            yield from self.resolve(t)
-
-    def clean(self) -> Process:
-        safe_point = self.oracle.safe_point()
-        yield
-        held = (
-            set().union(*(shard.locks for shard in self.shards))
-            if self.keeps(Rule.CLEAN_ONLY_UNLOCKED)
-            else set()
+        again = world.keeps(Rule.VALIDATED_READS) and not (
+            yield from statements.stands(world, oracle, at, token)
         )
-        for shard in self.shards:
-            gone = {
-                start_ts
-                for start_ts, (_, commit_ts) in shard.records.items()
-                if commit_ts <= safe_point and start_ts not in held
-            }
-            shard.history = {at: old for at, old in shard.history.items() if at[0] not in gone}
-            shard.records = {s: record for s, record in shard.records.items() if s not in gone}
-            yield
-
-    def autocommit_read(self) -> Process:
-        at, key, began = self.random.randrange(SHARDS), self.random.randrange(KEYS), self.step
-        again = True
-        while again:
-            rollbacks = self.oracle.rollbacks[at]
-            yield
-            value = self.shards[at].rows[key].value
-            if not self.keeps(Rule.VALIDATED_READS):
-                break
-            yield
-            again = self.oracle.rollbacks[at] != rollbacks
-            waiting = [
-                w for w, (_, where) in self.oracle.outstanding.items() if at in where and len(where) > 1
-            ]
-            for writer in waiting:
-                while writer not in self.oracle.decided:
-                    yield
-                again |= self.oracle.decided[writer] is Record.ROLLED_BACK
-        self.reads.append(AutocommitRead((at, key), value, began))
+    read = Read(at, where, {key: row.value for key, row in rows.items()}, began=began)
+    world.reads.append(read)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    acknowledged: int
-    crashes: int
+def transaction(world: World, only_read: tuple[int, Where] | None = None) -> Process:
+    oracle = world.known_leader()
+    start_ts, floor = oracle.begin()
+    isolation = Isolation.SNAPSHOT if only_read else _isolation(world)
+    t = Transaction(start_ts, floor, world.step, isolation, oracle)
+    world.transactions[start_ts] = t
+    task = world.task
+    assert task is not None
+    task.transaction = t
+    try:
+        if only_read:
+            yield from statements.snapshot_read(world, t, *only_read)
+        else:
+            for _ in range(world.random.randint(1, world.profile.statements)):
+                yield from world.pause()
+                yield from statement(world, t)
+        yield from committing.commit(world, t)
+    except Abort:
+        yield from committing.give_up(world, t)
+    task.transaction = None
 
 
-def run(seed: int, without: frozenset[Rule] = frozenset()) -> Run:
-    """One schedule to its end, then the checks. Raises Violation."""
-    world = World(seed, without)
-    running: list[tuple[Process, Transaction | None]] = [(world.client(), None) for _ in range(CLIENTS)]
-    crashes = 0
-    while running:
+def statement(world: World, t: Transaction) -> Process:
+    chance, at = world.random.random(), world.random.randrange(SHARDS)
+    profile = world.profile
+    if chance < profile.reads:
+        where = _where(world)
+        if t.isolation is Isolation.SERIALIZABLE:
+            yield from statements.locking_read(world, t, at, where, exclusive=False)
+        elif t.isolation is Isolation.SNAPSHOT:
+            yield from statements.snapshot_read(world, t, at, where)
+        elif world.random.random() < 0.5:
+            yield from statements.read_committed(world, t, at, where)
+        else:
+            yield from statements.read_committed_everywhere(world, t, where)
+    elif chance < profile.reads + profile.locking_reads:
+        exclusive = world.random.random() < 0.5
+        yield from statements.locking_read(world, t, at, _where(world), exclusive=exclusive)
+    else:
+        yield from _write(world, t, at)
+        t.written_by = t.oracle.clock
+
+
+def _write(world: World, t: Transaction, at: int) -> Process:
+    draw, profile = world.random.random, world.profile
+    moves = draw() < profile.moves
+    unique = world.random.randrange(UNIQUE_VALUES)
+    if moves and draw() < 0.4:
+        yield from statements.insert(world, t, at, world.random.randrange(KEYS), unique)
+        return
+    delete = moves and draw() < 0.6
+    if draw() < profile.by_where:
+        where = Where(parity=world.random.choice((0, 1, None)))
+        yield from statements.change(world, t, at, where, delete=delete, unique=None)
+        return
+    where = Where(key=world.random.randrange(KEYS))
+    changed = unique if moves and not delete else None
+    yield from statements.change(world, t, at, where, delete=delete, unique=changed)
+
+
+def _where(world: World) -> Where:
+    chance = world.random.random()
+    if chance < 0.5:
+        return Where(key=world.random.randrange(KEYS))
+    return Where(parity=world.random.randrange(2)) if chance < 0.85 else Where()
+
+
+def _isolation(world: World) -> Isolation:
+    chance = world.random.random()
+    if chance < world.profile.serializable:
+        return Isolation.SERIALIZABLE
+    if chance < world.profile.serializable + world.profile.read_committed:
+        return Isolation.READ_COMMITTED
+    return Isolation.SNAPSHOT
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a run was made of."""
+
+    acknowledged: int = 0
+    serializable: int = 0
+    crashes: int = 0
+    freezes: int = 0
+    restarts: int = 0
+    fail_overs: int = 0
+    cleaned: int = 0
+
+
+class Schedule:
+    """Runs the world's tasks in random order, and lets them crash and freeze."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.asleep: list[Task] = []
+        self.counts = Counts()
+
+    def run(self) -> None:
+        world, profile = self.world, self.world.profile
+        for _ in range(profile.clients):
+            world.spawn(client(world))
+        for _ in range(world.random.randint(0, profile.fail_overs)):
+            world.spawn(workers.fail_over(world))
+        faults = profile.crash + profile.freeze + profile.restart + profile.kill
+        draw = world.random.random
+        while self._prepare():
+            task = world.tasks[int(draw() * len(world.tasks))]
+            chance = draw()
+            if chance < faults:
+                self._fault(task, chance)
+                continue
+            world.task = task
+            try:
+                next(task.process)
+            except StopIteration:
+                world.tasks.remove(task)
+            except Crash:
+                self._crash(task)
+        self._settle_rest()
+
+    def _prepare(self) -> bool:
+        """Wake who has slept long enough, hand out orphans. False: nothing is left to do."""
+        world = self.world
         world.step += 1
         if world.step > STUCK_STEPS:
             raise Violation("stuck")
-        at = world.random.randrange(len(running))
-        process, current = running[at]
-        if world.random.random() < CRASH:
-            crashes += 1
-            running.pop(at)
-            if current is not None and current.start_ts in world.oracle.active:
-                if current.state is State.ACTIVE:
-                    current.state = State.CRASHED
-                running.append((world.janitor(current), current))
-            elif current is not None and any(current.start_ts in shard.locks for shard in world.shards):
-                running.append((world.sweep(current), current))
-            continue
-        known = len(world.transactions)
-        try:
-            next(process)
-        except StopIteration:
-            running.pop(at)
-            continue
-        if len(world.transactions) > known:
-            running[at] = (process, world.transactions[-1])
-    check(world.transactions, world.reads, world.shards, world.oracle)
-    return Run(sum(t.state is State.ACKNOWLEDGED for t in world.transactions), crashes)
+        for task in [task for task in self.asleep if task.wakes_at <= world.step or not world.tasks]:
+            self.asleep.remove(task)
+            world.tasks.append(task)
+        while world.leader.orphans:
+            orphan = world.leader.orphans.pop()
+            world.spawn(workers.settle(world, orphan), orphan)
+        return bool(world.tasks)
+
+    def _fault(self, task: Task, chance: float) -> None:
+        world, profile = self.world, self.world.profile
+        if chance < profile.restart:
+            shard = world.random.choice(world.shards)
+            if not shard.down:
+                self.counts.restarts += 1
+                world.spawn(workers.restart(world, shard))
+        elif chance < profile.restart + profile.kill:
+            shard = world.random.choice(world.shards)
+            if shard.branches:
+                shard.end(world.random.choice(shard.branches))
+        elif task.transaction is not None or task.orphan is not None:
+            if chance < profile.restart + profile.kill + profile.freeze:
+                self._freeze(task)
+            else:
+                self._crash(task)
+
+    def _freeze(self, task: Task) -> None:
+        self.counts.freezes += 1
+        self.world.tasks.remove(task)
+        self._lose_session(task)
+        task.wakes_at = self.world.step + self.world.random.randint(100, 1500)
+        self.asleep.append(task)
+
+    def _crash(self, task: Task) -> None:
+        self.counts.crashes += 1
+        self.world.tasks.remove(task)
+        if task.transaction is not None:
+            self.world.spawn(client(self.world))
+        self._lose_session(task)
+        self._close_connections(task)
+
+    def _lose_session(self, task: Task) -> None:
+        """The oracle hears that the process is gone; a janitor of another one sees to what is left."""
+        if task.transaction is not None:
+            task.transaction.oracle.end(task.transaction.start_ts)
+        if task.orphan is not None and task.orphan in self.world.leader.outstanding:
+            self.world.leader.orphans.append(task.orphan)
+
+    def _close_connections(self, task: Task) -> None:
+        t = task.transaction
+        if t is None:
+            return
+        if t.state is State.ACTIVE:
+            t.state = State.UNKNOWN
+        for branch in t.branches.values():
+            if branch not in t.late:
+                self.world.shards[branch.at].end(branch)
+
+    def _settle_rest(self) -> None:
+        """Everything is up again: within a short time nothing is left undecided (I8)."""
+        world = self.world
+        world.spawn(workers.scan_locks(world))
+        while self._prepare():
+            world.task = world.tasks[0]
+            try:
+                next(world.tasks[0].process)
+            except (StopIteration, Crash):
+                world.tasks.pop(0)
+
+
+def run(seed: int, without: frozenset[Rule] = frozenset(), profile: Profile | None = None) -> Counts:
+    """One schedule to its end, then the checks. Raises Violation."""
+    world = World(seed, without, profile)
+    schedule = Schedule(world)
+    schedule.run()
+    transactions = list(world.transactions.values())
+    check(transactions, world.reads, world.shards)
+    counts = schedule.counts
+    counts.fail_overs = world.leader.epoch
+    for t in transactions:
+        if t.committed:
+            counts.acknowledged += t.state is State.ACKNOWLEDGED
+            counts.serializable += t.isolation is Isolation.SERIALIZABLE
+            counts.cleaned += all(t.start_ts not in world.shards[at].records for at in t.participants)
+    return counts
 
 
 def violations(
-    seeds: Iterator[int] | range, without: frozenset[Rule] = frozenset()
+    seeds: Iterable[int], without: frozenset[Rule] = frozenset(), profile: Profile | None = None
 ) -> collections.Counter[str]:
     """How often each kind of violation was found over the seeds."""
     found: collections.Counter[str] = collections.Counter()
     for seed in seeds:
         try:
-            run(seed, without)
+            run(seed, without, profile)
         except Violation as violation:
             found[str(violation)] += 1
     return found
+
+
+def first_violation(
+    seeds: Iterable[int], without: Rule, profile: Profile | None = None
+) -> tuple[int, str] | None:
+    """The first seed that shows that the rule is needed, and what it shows."""
+    for seed in seeds:
+        try:
+            run(seed, frozenset({without}), profile)
+        except Violation as violation:
+            return seed, str(violation)
+    return None
 
 
 def main() -> None:
@@ -305,10 +304,11 @@ def main() -> None:
     )
     parser.add_argument("seeds", type=int)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--profile", choices=PROFILES)
     parser.add_argument("--without", nargs="*", default=[], type=Rule)
     arguments = parser.parse_args()
     seeds = range(arguments.first, arguments.first + arguments.seeds)
-    found = violations(seeds, frozenset(arguments.without))
+    found = violations(seeds, frozenset(arguments.without), PROFILES.get(arguments.profile))
     print(f"seeds {arguments.seeds} violations {sum(found.values())} {dict(found) or ''}")
 
 

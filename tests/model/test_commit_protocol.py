@@ -1,42 +1,33 @@
-"""The protocol's model keeps strict snapshot isolation, and each of its rules is needed for that."""
+"""The protocol's model keeps all its promises, whatever crashes, freezes, restarts or fails over.
+
+TXGUARD_MODEL_SEEDS says how many schedules are run, 3,000 by default, a third of them with fresh seeds.
+"""
 
 from __future__ import annotations
 
+import os
 import random
-
-import pytest
 
 from tests.model import commit_protocol as model
 
-FIXED_SEEDS, FRESH_SEEDS = 4_000, 1_000
+SEEDS = int(os.environ.get("TXGUARD_MODEL_SEEDS", "3000"))
 
 
-def test_no_schedule_violates_snapshot_isolation() -> None:
-    assert model.violations(range(FIXED_SEEDS)) == {}
+def test_no_schedule_violates_a_promise() -> None:
+    assert model.violations(range(SEEDS * 2 // 3)) == {}
 
 
-def test_no_fresh_schedule_violates_snapshot_isolation() -> None:
+def test_no_fresh_schedule_violates_a_promise() -> None:
     first = random.SystemRandom().randrange(1 << 40)
-    assert model.violations(range(first, first + FRESH_SEEDS)) == {}, f"seeds from {first}"
+    assert model.violations(range(first, first + SEEDS // 3)) == {}, f"seeds from {first}"
 
 
-def test_the_schedules_commit_and_crash_enough_to_mean_something() -> None:
+def test_the_schedules_hold_enough_of_everything_to_mean_something() -> None:
     runs = [model.run(seed) for seed in range(300)]
-    assert sum(run.acknowledged for run in runs) > 3_000
-    assert sum(run.crashes for run in runs) > 100
-
-
-@pytest.mark.parametrize(
-    ("rule", "violation", "seeds"),
-    [
-        ("FIRST_COMMITTER_WINS", "a lost update", 200),
-        ("BARRIER", "a read is not that of its snapshot", 200),
-        ("TOO_NEW_VERSIONS", "a read is not that of its snapshot", 200),
-        ("DEPENDENCIES", "undo over a newer version", 1_000),
-        ("VALIDATED_READS", "a dirty read", 1_000),
-        ("CLEAN_ONLY_UNLOCKED", "the final state is not that of the committed transactions", 3_000),
-    ],
-)
-def test_every_rule_is_needed(rule: str, violation: str, seeds: int) -> None:
-    found = model.violations(range(seeds), frozenset({model.Rule[rule]}))
-    assert found[violation] > 0, found
+    assert sum(run.acknowledged for run in runs) > 2_000
+    assert sum(run.serializable for run in runs) > 300
+    assert sum(run.crashes for run in runs) > 300
+    assert sum(run.freezes for run in runs) > 200
+    assert sum(run.restarts for run in runs) > 50
+    assert sum(run.fail_overs for run in runs) > 20
+    assert sum(run.cleaned for run in runs) > 200
