@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ ASKS_ITS_NAME: Final = 0.5
 """How often a transaction asks for its start_ts before COMMIT, so that an unknown outcome can be learnt."""
 NOTHING_HAPPENED: Final = frozenset({1040, 1062, 1205, 1213, 1412, 1451, 1452, 9102, 9103, 9104, 9105})
 """Of a COMMIT or an autocommit statement that was answered so, nothing is or will be there."""
+UNDETERMINED: Final = 9101
 BROKEN: Final = (MySQLError, OSError, EOFError, TimeoutError, AttributeError, RuntimeError)
 """What aiomysql raises for errors and for connections cut anywhere: a half packet is also an AttributeError."""
 
@@ -155,8 +157,9 @@ class Client:
     async def _failed(self, f: str, attempt: Attempt, error: BaseException, *, certain: bool) -> Outcome:
         outcome = Outcome.FAIL if certain else Outcome.INFO
         self.recorder.complete(self.process, outcome, f, attempt.known, f"{type(error).__name__}: {error}")
-        if outcome is Outcome.INFO and attempt.start_ts:
-            self.unknown.append((len(self.recorder.events) - 1, attempt.start_ts))
+        start_ts = attempt.start_ts or told_start_ts(error)
+        if outcome is Outcome.INFO and start_ts:
+            self.unknown.append((len(self.recorder.events) - 1, start_ts))
         if errno_of(error) not in NOTHING_HAPPENED:
             self.drop()
         await asyncio.sleep(self.rng.uniform(0.0, 0.05))
@@ -203,6 +206,12 @@ class _Failed(Exception):
 def errno_of(error: BaseException) -> int | None:
     number = error.args[0] if isinstance(error, MySQLError) and error.args else None
     return number if isinstance(number, int) else None
+
+
+def told_start_ts(error: BaseException) -> int:
+    """Error 9101 names the transaction; 0: another error."""
+    named = re.search(r"transaction (\d+)", str(error)) if errno_of(error) == UNDETERMINED else None
+    return int(named[1]) if named else 0
 
 
 def promises_nothing(error: BaseException) -> bool:

@@ -85,28 +85,35 @@ class Failpoint(Fault):
 
     process: str
     setting: str
+    pid: int | None = field(default=None, repr=False)
+    """Of the life that is armed."""
 
     async def inject(self, cluster: Cluster) -> None:
         await self._restart(cluster, self.setting)
+        self.pid = self._child(cluster).pid
 
     async def heal(self, cluster: Cluster) -> None:
-        """Where it has died there, the supervisor has started it again; an action that goes on is taken away."""
-        if "panic" not in self.setting:
+        """Where it has died there, the supervisor has started it again, without the failpoint."""
+        child = self._child(cluster)
+        if child.running and child.pid == self.pid:
             await self._restart(cluster, None)
         cluster.held_down.discard(self.process)
 
     async def _restart(self, cluster: Cluster, setting: str | None) -> None:
-        child = cluster.process(self.process)
-        assert isinstance(child, Child)
+        child = self._child(cluster)
         cluster.held_down.add(self.process)
         await child.kill9()
-        usual = child.environment.get("TXGUARD_FAILPOINTS")
-        settings = ";".join(filter(None, (usual, setting)))
+        settings = ";".join(filter(None, (child.environment.get("TXGUARD_FAILPOINTS"), setting)))
         with contextlib.suppress(
             ChildFailed
         ):  # a shard or the oracle may be down: the supervisor tries again
             await child.start({"TXGUARD_FAILPOINTS": settings} if settings else None)
         cluster.held_down.discard(self.process)
+
+    def _child(self, cluster: Cluster) -> Child:
+        child = cluster.process(self.process)
+        assert isinstance(child, Child)
+        return child
 
 
 @dataclass(slots=True)

@@ -106,6 +106,12 @@ async def test_an_unknown_outcome_can_be_asked_for_by_its_start_ts() -> None:
     assert 0 < asked < 20
 
 
+async def test_error_9101_names_the_transaction() -> None:
+    client = Scripted({"WRITE": OperationalError(9101, "the outcome of transaction 77 is not known yet")})
+    await client.single("txn", "asked", write)
+    assert client.unknown == [(1, 77)]
+
+
 async def test_an_answer_that_cannot_be_is_told() -> None:
     async def unpack(attempt: Attempt) -> str:
         [[_one], [_two]] = await attempt.run("READ")
