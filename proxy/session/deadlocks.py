@@ -30,6 +30,8 @@ from txguard.engine.shard import borrow
 log = structlog.get_logger(__name__)
 
 REPORT_INTERVAL_S: Final = 0.08
+QUIET_INTERVAL_S: Final = 0.16
+"""Between looks at this process's own sessions while none of them waits."""
 LOOK_INTERVAL_S: Final = 0.25
 """MariaDB renews its copy of the lock tables where nobody has looked for 0.1 s: undos need a gap, too."""
 SECOND_LOOK_S: Final = 0.12
@@ -66,31 +68,29 @@ class DeadlockWatch:
 
     async def run(self) -> None:
         """Look until cancelled."""
+        busy = False
         while True:
-            await asyncio.sleep(REPORT_INTERVAL_S)
+            await asyncio.sleep(REPORT_INTERVAL_S if busy else QUIET_INTERVAL_S)
             try:
-                await self.round()
+                busy = await self.round()
             except NOT_REACHED as error:
                 log.info("deadlock_look_failed", reason=str(error))
             except Exception as error:
                 log.error("deadlock_look_failed", exc_info=error)
 
-    async def round(self) -> None:
-        """Report who waits; look, when it is upon this proxy and time to."""
-        waiters: list[Waiter] | None = self._own_waiters()
+    async def round(self) -> bool:
+        """Report who waits; look, when it is upon this proxy and time to. Whether anybody waits."""
+        own = self._own_waiters()
+        waiters: list[Waiter] | None = own
         if self._board is not None:
-            waiters = await self._board.exchange(waiters or ())
+            waiters = await self._board.exchange(own)
             for start_ts in self._board.lost:
                 self._give_way(start_ts)
         if waiters is None or not may_be_deadlocked(waiters):
             self._suspects.clear()
-            return
-        if monotonic() - self._looked_at < (SECOND_LOOK_S if self._suspects else LOOK_INTERVAL_S):
-            return
-        edges = await self._edges(waiters)
-        self._looked_at = monotonic()
-        if edges is not None and (found := self._suspects.judge(waiters, edges)):
-            await self._end(found)
+        elif monotonic() - self._looked_at > (SECOND_LOOK_S if self._suspects else LOOK_INTERVAL_S):
+            await self._look(waiters)
+        return bool(own or waiters)
 
     def _own_waiters(self) -> list[Waiter]:
         """The sessions of this process whose statement has run for a while."""
@@ -110,6 +110,12 @@ class DeadlockWatch:
         ]
 
     # ---------------------------------------------------------------- a look
+
+    async def _look(self, waiters: Sequence[Waiter]) -> None:
+        edges = await self._edges(waiters)
+        self._looked_at = monotonic()
+        if edges is not None and (found := self._suspects.judge(waiters, edges)):
+            await self._end(found)
 
     async def _edges(self, waiters: Sequence[Waiter]) -> list[Edge] | None:
         """Of the shards where somebody waits. None: some showed an old copy, so that nothing can be said."""
