@@ -66,11 +66,35 @@ class TransactionLost(TxGuardError):
 
 
 class SnapshotTooOld(TxGuardError):
-    """The snapshot is older than the retention or than the table; begin a new transaction."""
+    """The snapshot is older than the retention or than the table; begin a new transaction, or name a later time."""
 
     errno = 9104
     sqlstate = "HY000"
     retry_safe = True
+
+
+class FutureInstant(TxGuardError):
+    """AS OF TIMESTAMP, or txguard_snapshot, names a time that has not come yet by the oracle's clock."""
+
+    errno = 1525
+    sqlstate = "HY000"
+    retry_safe = True
+
+    def __init__(self, ahead_ms: int) -> None:
+        super().__init__(f"that time has not come yet: it is {ahead_ms} ms ahead of the oracle's clock")
+
+
+class ReadsThePast(TxGuardError):
+    """A write, or a locking read, where only the past is read: under AS OF TIMESTAMP or txguard_snapshot."""
+
+    errno = 1792
+    sqlstate = "25006"
+    retry_safe = True
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the past can only be read: end the transaction, or SET txguard_snapshot = '', to write or lock again"
+        )
 
 
 class OracleUnavailable(TxGuardError):

@@ -20,7 +20,7 @@ from proxy.sql.patch import patched_table
 from proxy.sql.plan import Planned
 from proxy.sql.template import AwayRows, Bindings, SessionValue, Template
 from proxy.wire.statements import ExecuteRequest
-from tso.types import Timestamp
+from txguard.engine.patch import TooNew
 
 _NOTHING: Mapping[AwayRows, str] = {}
 
@@ -139,7 +139,7 @@ class Execution:
         self,
         template: Template,
         *,
-        too_new: Sequence[Timestamp] = (),
+        too_new: TooNew = (),
         stream: bool = True,
         limit_bytes: int | None = None,
     ) -> TextStatement:
@@ -151,7 +151,7 @@ class Execution:
         self,
         template: Template,
         *,
-        too_new: Sequence[Timestamp] = (),
+        too_new: TooNew = (),
         generated: int | None = None,
     ) -> str:
         bindings = Bindings(

@@ -19,6 +19,8 @@ from proxy.executor.unit import Unit
 from proxy.executor.writes import raise_first_error
 from proxy.sql.plan import QueryPlan
 from tso.types import ShardName, Timestamp
+from txguard.engine.past import PastTransaction
+from txguard.engine.patch import TooNew
 from txguard.errors import SnapshotTooOld
 
 
@@ -38,7 +40,7 @@ class Read:
         """Whether a single shard's reply has the form (text or binary) that the client wants."""
         return not self.execution.binary or not (self.plan.template_only or self.patched)
 
-    def statement(self, too_new: Sequence[Timestamp] = ()) -> Statement:
+    def statement(self, too_new: TooNew = ()) -> Statement:
         """For a single shard."""
         plan, execution = self.plan, self.execution
         if not too_new and not plan.template_only:
@@ -47,7 +49,7 @@ class Read:
             plan.template, too_new=too_new, stream=not execution.binary, limit_bytes=self.limit_bytes
         )
 
-    def part(self, too_new: Sequence[Timestamp] = ()) -> Statement:
+    def part(self, too_new: TooNew = ()) -> Statement:
         """For one shard of several."""
         if self.plan.scatter is None or self.plan.scatter.merge is None:
             raise NotSupported(self.plan.scatter_refusal)
@@ -66,13 +68,16 @@ class Read:
             self.part()
         transaction = unit.transaction
 
-        def build(shard: ShardName, too_new: Sequence[Timestamp]) -> Statement:
+        past = isinstance(transaction, PastTransaction)
+        if past and not all(table.managed for table in self.plan.tables):
+            raise NotSupported("a table without a primary key in the past")
+
+        def build(shard: ShardName, too_new: TooNew) -> Statement:
             self._check_age(transaction.read_ts)
-            self.patched |= len(too_new) > 0
+            self.patched |= bool(too_new)
             if too_new and not self.plan.patchable:
-                raise NotSupported(
-                    "this form of SELECT while a newer version of its table is being committed"
-                )
+                when = "in the past" if past else "while a newer version of its table is being committed"
+                raise NotSupported(f"this form of SELECT {when}")
             return self.statement(too_new) if len(self.shards) == 1 else self.part(too_new)
 
         return raise_first_error(await transaction.read(self.shards, build, quiet=self.plan.joins))
@@ -84,7 +89,7 @@ class Read:
             if table.created_ts > read_ts:
                 raise SnapshotTooOld(
                     f"table {table.schema}.{table.name} was created or truncated after this transaction's snapshot; "
-                    "begin a new transaction"
+                    "begin a new transaction, or name a later time"
                 )
 
     async def answer(self, replies: Sequence[RelayReply], answer: Answer) -> None:

@@ -107,6 +107,18 @@ class ReadOnlyTransaction(ProxyError):
         super().__init__("Cannot execute statement in a READ ONLY transaction.")
 
 
+class WrongInstant(ProxyError):
+    """AS OF TIMESTAMP, or txguard_snapshot, is given what is neither a date and time nor a timestamp of the oracle."""
+
+    errno = 1292
+    sqlstate = "22007"
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            f"Incorrect datetime value: '{text[:100]}' (a time of the past, as 2026-07-31 12:00:00)"
+        )
+
+
 class UnknownSavepoint(ProxyError):
     """ROLLBACK TO or RELEASE of a savepoint that is not set."""
 

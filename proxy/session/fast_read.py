@@ -78,6 +78,7 @@ class FastRead:
             talk.transactions.phase is not Phase.IDLE
             or not state.autocommit
             or state.characteristics.one_shot
+            or state.snapshot_ts is not None
         ):
             return False
         services = talk.process.services

@@ -96,6 +96,8 @@ class FastWrite:
         """The session's transaction, or one for this statement alone. None: the ordinary way knows what to say."""
         talk = self._talk
         transactions, state = talk.transactions, talk.state
+        if state.snapshot_ts is not None:
+            return None
         if transactions.phase is Phase.IDLE:
             characteristics = state.characteristics
             if not state.autocommit or characteristics.one_shot or characteristics.read_only:
@@ -170,8 +172,10 @@ class FastWrite:
     def begin(self, plan: BeginPlan) -> bool:
         """False: declined, nothing has happened."""
         talk = self._talk
-        if plan.consistent_snapshot or not talk.transactions.begin_nowait(
-            talk.state.characteristics, read_only=plan.read_only
+        if (
+            plan.consistent_snapshot
+            or plan.as_of is not None
+            or not talk.transactions.begin_nowait(talk.state.characteristics, read_only=plan.read_only)
         ):
             return False
         talk.executor.conditions = []

@@ -25,9 +25,14 @@ from proxy.session.errors import ReadOnlyTransaction
 from proxy.session.local_shows import overlay_variables, show_processlist, show_warnings
 from proxy.session.results import LocalResult
 from proxy.session.set_statement import SetStatement, require_for_one_statement, uses_one_shot_form
+from proxy.session.time_travel import instant_of
 from proxy.sql import plan as plans
 from proxy.sql.plan import Access, Planned
+from proxy.sql.template import Template
+from tso.types import Timestamp
+from txguard.engine.past import PastTransaction
 from txguard.engine.writing import FirstTry
+from txguard.errors import ReadsThePast
 
 OK = Figures()
 
@@ -49,12 +54,25 @@ class QueryEngine:
     async def _query(self, plan: plans.QueryPlan, execution: Execution, answer: Answer) -> None:
         talk = self._talk
         talk.access.check_tables(plan.tables)
-        unit = await self._unit(touches_tables=bool(plan.tables))
+        instant = await self._instant(plan, execution)
+        if instant is not None:
+            unit: Unit | None = talk.transactions.past(instant)
+        else:
+            unit = await self._unit(touches_tables=bool(plan.tables))
         if plan.access is Access.WRITE:
             self._require_writable(unit)
+        elif plan.access is Access.LOCKING_READ:
+            self._require_present(unit)
         implicit = talk.implicit_read if plan.access is Access.READ else talk.implicit
         await talk.executor.query(plan, execution, unit, implicit, answer)
         self._note_query(plan, answer)
+
+    async def _instant(self, plan: plans.QueryPlan, execution: Execution) -> Timestamp | None:
+        """At which a statement reads by itself, whatever transaction is open."""
+        talk = self._talk
+        if plan.as_of is not None:
+            return await instant_of(execution.text(plan.as_of), talk.questions)
+        return talk.state.snapshot_ts if plan.access is Access.READ and plan.tables else None
 
     async def go_on_writing(self, execution: Execution, unit: Unit, first: FirstTry, answer: Answer) -> None:
         """A point write that was sent already, with what became of it."""
@@ -113,7 +131,14 @@ class QueryEngine:
             talk.state.characteristics, autocommit=talk.state.autocommit
         )
 
+    def _require_present(self, unit: Unit | None) -> None:
+        if self._talk.state.snapshot_ts is not None or (
+            unit is not None and isinstance(unit.transaction, PastTransaction)
+        ):
+            raise ReadsThePast
+
     def _require_writable(self, unit: Unit | None) -> None:
+        self._require_present(unit)
         read_only = self._talk.state.characteristics.effective_read_only if unit is None else unit.read_only
         if read_only:
             raise ReadOnlyTransaction
@@ -122,11 +147,26 @@ class QueryEngine:
 
     async def _begin(self, plan: plans.BeginPlan, execution: Execution, answer: Answer) -> None:
         transactions = self._talk.transactions
+        if plan.as_of is not None:
+            await self._begin_past(plan.as_of, execution)
+            self._done(answer)
+            return
         unit = await transactions.begin(self._talk.state.characteristics, read_only=plan.read_only)
         if plan.consistent_snapshot:
             shards = self._talk.process.services.catalog_store.current.all_shards
             await unit.transaction.open_snapshot(shards)
         self._done(answer)
+
+    async def _begin_past(self, as_of: Template, execution: Execution) -> None:
+        """All views open now, so that nothing which the transaction may read can be cleaned away under it."""
+        talk = self._talk
+        instant = await instant_of(execution.text(as_of), talk.questions)
+        unit = await talk.transactions.begin_past(instant)
+        try:
+            await unit.transaction.open_snapshot(talk.process.services.catalog_store.current.all_shards)
+        except BaseException:
+            await talk.transactions.rollback()
+            raise
 
     async def _commit(self, plan: plans.CommitPlan, execution: Execution, answer: Answer) -> None:
         await self._end(self._talk.transactions.commit, plan.chain, plan.release, answer)

@@ -23,6 +23,7 @@ from proxy.session.errors import (
 from proxy.session.session_values import SessionValues
 from proxy.session.shard_questions import SettingsMemory, Shards, literal_of
 from proxy.session.state import SessionState, UserValue
+from proxy.session.time_travel import SNAPSHOT_VARIABLE, session_instant
 from proxy.session.variables import ALIASES, VARIABLES, Holder, Variable, VariableValue, parse_isolation
 from proxy.sql.operands import Scalar
 from proxy.sql.plan import (
@@ -107,7 +108,18 @@ class SetStatement:
         if variable.holder is Holder.FIXED:
             await self._require_present_value(name, value)
             return _nothing
+        if name == SNAPSHOT_VARIABLE:
+            return await self._snapshot(value)
         return self._proxy_variable(name, value)
+
+    async def _snapshot(self, value: VariableValue) -> Assignment:
+        instant = await session_instant(value, self.shards)
+
+        def assign(state: SessionState) -> None:
+            state.snapshot_ts = instant
+            state.variables[SNAPSHOT_VARIABLE] = "" if instant is None else value
+
+        return assign
 
     async def _default(self, name: str) -> Assignment:
         if name in CHARSET_VARIABLES:
@@ -121,6 +133,8 @@ class SetStatement:
         if variable.holder is Holder.SHARD:
             await self.values.shard_value(name)
             return lambda state: _drop(state.shard_variables, name)
+        if name == SNAPSHOT_VARIABLE:
+            return await self._snapshot(variable.default)
         return self._proxy_variable(name, variable.default)
 
     def _proxy_variable(self, name: str, value: VariableValue) -> Assignment:

@@ -12,6 +12,7 @@ from proxy.executor.warnings import Condition
 from proxy.session.charsets import Charset, login_collation
 from proxy.session.variables import VariableValue
 from proxy.wire.capabilities import Status
+from tso.types import Timestamp
 from txguard.engine.branch import Isolation
 
 AUTOCOMMIT = int(Status.AUTOCOMMIT)
@@ -84,6 +85,8 @@ class SessionState:
     characteristics: Characteristics = field(default_factory=Characteristics)
     variables: dict[str, VariableValue] = field(default_factory=dict)
     """The variables that the proxy holds and that differ from their default."""
+    snapshot_ts: Timestamp | None = None
+    """txguard_snapshot: the instant at which all is read, and nothing written."""
     shard_variables: dict[str, str] = field(default_factory=dict)
     """The variables that the shards hold: name to value, as a SQL literal that a shard has accepted."""
     user_variables: dict[str, UserValue] = field(default_factory=dict)

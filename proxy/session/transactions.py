@@ -15,10 +15,12 @@ from proxy.session.errors import UnknownSavepoint
 from proxy.session.phases import Action, Event, Phase, transition
 from proxy.session.registry import TransactionView
 from proxy.session.state import Characteristics
+from tso.types import Timestamp
 from txguard.engine.branch import Isolation
 from txguard.engine.commit import commit_nowait
 from txguard.engine.committing import OnDone, Rest
 from txguard.engine.engine import Engine
+from txguard.engine.past import PastTransaction
 from txguard.engine.states import TransactionState
 from txguard.engine.transaction import Transaction
 from txguard.errors import TransactionLost
@@ -68,6 +70,13 @@ class SessionTransactions:
         isolation, default_read_only = characteristics.take()
         self._open(isolation, default_read_only if read_only is None else read_only)
         return True
+
+    async def begin_past(self, instant: Timestamp) -> Unit:
+        """START TRANSACTION READ ONLY AS OF TIMESTAMP."""
+        await self._apply(Event.BEGIN)
+        self.unit = self.past(instant, implicit=False)
+        self._since = time.monotonic()
+        return self.unit
 
     def chain(self, ended: Unit | None, characteristics: Characteristics) -> Unit:
         """AND CHAIN: a new transaction like the one that has ended, or, when there was none, as BEGIN makes it."""
@@ -144,6 +153,11 @@ class SessionTransactions:
         _, read_only = characteristics.take()
         return self._unit(Isolation.REPEATABLE_READ, read_only, implicit=True)
 
+    def past(self, instant: Timestamp, *, implicit: bool = True) -> Unit:
+        """For one read at `instant`, whatever transaction is open."""
+        transaction = PastTransaction(self._engine, self._connections, instant, implicit=implicit)
+        return self._noted(transaction, read_only=True, implicit=implicit)
+
     def observe(self) -> None:
         """After a statement that failed: what the engine made of its transaction."""
         if self.unit is None or self.phase is not Phase.OPEN:
@@ -201,8 +215,12 @@ class SessionTransactions:
         return self.unit
 
     def _unit(self, isolation: Isolation, read_only: bool, *, implicit: bool) -> Unit:
+        transaction = self._engine.transaction(self._connections, isolation, implicit=implicit)
+        return self._noted(transaction, read_only=read_only, implicit=implicit)
+
+    def _noted(self, transaction: Transaction, *, read_only: bool, implicit: bool) -> Unit:
         self._earlier_start_ts = self.start_ts
-        self._latest = transaction = self._engine.transaction(self._connections, isolation, implicit=implicit)
+        self._latest = transaction
         return Unit(transaction, read_only, implicit)
 
     def _usable(self) -> Transaction | None:

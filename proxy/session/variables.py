@@ -141,6 +141,7 @@ _PROXY_HELD = (
     _proxy("session_track_gtids", _as_given, "OFF"),
     _proxy("profiling", _boolean, 0, boolean=True),
     _proxy("insert_id", _unsigned, 0),
+    _proxy("txguard_snapshot", _as_given, ""),
     _proxy("sql_select_limit", _unsigned, NO_LIMIT),
 )
 """`last_insert_id` and `identity` are not here: setting them is an assignment to the session's own state."""

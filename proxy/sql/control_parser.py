@@ -5,6 +5,7 @@ Source: MySQL 8.0 manual, "START TRANSACTION, COMMIT, and ROLLBACK Statements", 
 
 from __future__ import annotations
 
+from proxy.sql.as_of import instant_template
 from proxy.sql.cursor import Cursor
 from proxy.sql.lexer import Kind
 from proxy.sql.plan import (
@@ -19,11 +20,12 @@ from proxy.sql.plan import (
     SavepointPlan,
     UsePlan,
 )
+from proxy.sql.queries import QueryParser
 from proxy.sql.scope import refuse_internal_schema
 
 
-def read_begin(cursor: Cursor) -> Plan:
-    """BEGIN [WORK] | START TRANSACTION [characteristics]"""
+def read_begin(cursor: QueryParser) -> Plan:
+    """BEGIN [WORK] | START TRANSACTION [characteristics] | START TRANSACTION READ ONLY AS OF TIMESTAMP …"""
     if cursor.accept("BEGIN"):
         if cursor.at("NOT"):
             cursor.refuse("BEGIN NOT ATOMIC")
@@ -41,6 +43,10 @@ def read_begin(cursor: Cursor) -> Plan:
         else:
             cursor.expect("READ")
             read_only = cursor.expect("ONLY", "WRITE").upper == "ONLY"
+            as_of = cursor.as_of() if read_only else None
+            if as_of is not None:
+                cursor.expect_end()
+                return BeginPlan(read_only=True, as_of=instant_template(as_of, cursor.cut))
         if not cursor.at_end():
             cursor.expect(",")
     return BeginPlan(snapshot, read_only)

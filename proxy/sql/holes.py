@@ -103,7 +103,10 @@ def find_sources(
 def _table_hole(source: Source, tokens: Tokens, holes: Holes) -> None:
     node = source.node
     assert source.table is not None
+    assert isinstance(node, TableName)
     text = source_text(tokens, node.start, node.end)
+    if node.as_of is not None:  # What is left without it is never sent: the past is always patched.
+        text = source_text(tokens, node.start, node.as_of.start)
     holes.replace(node.start, node.end, TableSource(source.table, source.alias, text))
 
 

@@ -5,14 +5,11 @@ Owns nothing but the fit between a catalog's `Table` and `txguard.engine.patch`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from proxy.routing.tables import Column, Table
-from tso.types import Timestamp
-from txguard.engine.patch import changes_type, patched_source
+from txguard.engine.patch import TooNew, changes_type, patched_source
 
 
-def patched_table(table: Table, too_new: Sequence[Timestamp], alias: str) -> str:
+def patched_table(table: Table, too_new: TooNew, alias: str) -> str:
     """The derived table that a view with too-new versions reads in place of `table`, with its alias."""
     columns = [column.name for column in table.columns]
     return patched_source(table.schema, table.name, columns, too_new, alias)

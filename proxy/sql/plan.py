@@ -227,6 +227,8 @@ class QueryPlan:
     """The holes of `template` for which other shards are to be asked before."""
     counts_all: bool = False
     """SQL_CALC_FOUND_ROWS: FOUND_ROWS() is what the shard says afterwards."""
+    as_of: Template | None = None
+    """AS OF TIMESTAMP: the instant, as an SQL expression; None: the present, or what the session says."""
 
 
 @dataclass(frozen=True, slots=True)

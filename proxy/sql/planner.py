@@ -52,7 +52,7 @@ from proxy.sql.version_comments import UNKNOWN_VERSION, ServerVersion, resolve_c
 CACHED_TEXT = 4_096
 """Characters: a longer statement is planned each time."""
 
-_CONTROL: dict[str, Callable[[Cursor], Plan]] = {
+_CONTROL: dict[str, Callable[[ChangeParser], Plan]] = {
     "BEGIN": read_begin,
     "START": read_begin,
     "COMMIT": read_commit,
@@ -151,7 +151,7 @@ def plan_statement(planning: Planning) -> Plan:
     if word in _QUERIES:
         return _plan_query(planning)
     if word in _CONTROL:
-        return _CONTROL[word](Cursor(tokens))
+        return _CONTROL[word](ChangeParser(tokens))
     if word == "SET":
         return SetParser(tokens).plan()
     if word == "SHOW":
@@ -193,6 +193,8 @@ def _explain(planning: Planning) -> Plan:
         plan = _plan_node(node, planning)
     except NotSupported:
         return parser.plan_of(FirstShard())
+    if isinstance(plan, QueryPlan) and plan.as_of is not None:
+        raise NotSupported("EXPLAIN of a SELECT with AS OF TIMESTAMP")
     if isinstance(plan, QueryPlan) and isinstance(plan.route, OneShard | ByKeys):
         return parser.plan_of(plan.route)
     return parser.plan_of(FirstShard())

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from proxy.errors import NotSupported
 from proxy.routing.tables import Table
+from proxy.sql.as_of import CLAUSE, find_as_of
 from proxy.sql.cutting import Holes, cut, template
 from proxy.sql.functions import CHANGING, CLOCK
 from proxy.sql.holes import find_session_values, find_sources
@@ -26,6 +27,7 @@ class Planning:
     text_dependent: bool = False
     holes: Holes = field(default_factory=Holes)
     session_values: tuple[SessionValue, ...] = ()
+    as_of: Template | None = None
 
     def scope(self) -> ScopeBuilder:
         return ScopeBuilder(self.schemas, self.database)
@@ -35,6 +37,9 @@ class Planning:
         for block in blocks:
             if isinstance(block.node, Select) and any(item.alias_is_string for item in block.node.items):
                 self.text_dependent = True
+        self.as_of = find_as_of(blocks, self.tokens)
+        if self.as_of is not None and not consistent_read:
+            raise NotSupported(f"{CLAUSE} in a statement that writes or locks")
         self.session_values = find_session_values(blocks, self.tokens, self.holes)
         return find_sources(blocks, self.tokens, self.holes, self.schemas, consistent_read=consistent_read)
 

@@ -9,6 +9,7 @@ from proxy.sql.calls import CallParser
 from proxy.sql.lexer import Kind
 from proxy.sql.operands import Literal, Operand, Parameter
 from proxy.sql.syntax import (
+    AsOf,
     Cte,
     Derived,
     Expression,
@@ -352,7 +353,7 @@ class QueryParser(CallParser):
         return Derived(start, self.here, query, alias, lateral)
 
     def table_name(self) -> TableName:
-        """[schema.]table [PARTITION (…)] [[AS] alias] [index hints]"""
+        """[schema.]table [PARTITION (…)] [[AS] alias] [AS OF TIMESTAMP …] [index hints]"""
         start = self.here
         schema, name = self.qualified_name()
         if self.at("("):
@@ -362,9 +363,10 @@ class QueryParser(CallParser):
             self.skip_parentheses()
         if self.at_sequence("FOR", "SYSTEM_TIME"):
             self.refuse("FOR SYSTEM_TIME")
-        if self.at_sequence("AS", "OF") and self.peek(2).upper in ("TIMESTAMP", "SYSTEM"):
-            self.refuse("AS OF TIMESTAMP")
-        alias = self.name() if self.accept("AS") or (self.at_name() and not self._after_table()) else None
+        as_of, alias = self.as_of(), None
+        if as_of is None:
+            alias = self.name() if self.accept("AS") or (self.at_name() and not self._after_table()) else None
+            as_of = self.as_of()
         while self.at("USE", "FORCE", "IGNORE") and self.peek().upper in ("INDEX", "KEY"):
             self.advance()
             self.advance()
@@ -376,7 +378,16 @@ class QueryParser(CallParser):
             self.accept(",")
         if self.at("TABLESAMPLE"):
             self.refuse("TABLESAMPLE")
-        return TableName(start, self.here, schema, name, alias, partition)
+        return TableName(start, self.here, schema, name, alias, partition, as_of)
+
+    def as_of(self) -> AsOf | None:
+        start = self.here
+        if self.at_sequence("AS", "OF", "SYSTEM"):
+            self.refuse("AS OF SYSTEM TIME (write AS OF TIMESTAMP)")
+        if not self.accept_sequence("AS", "OF", "TIMESTAMP"):
+            return None
+        expression = self.expression()
+        return AsOf(start, self.here, expression)
 
     def _after_table(self) -> bool:
         """Unreserved words that begin a clause behind a table, and are no alias there."""

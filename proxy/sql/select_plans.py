@@ -37,7 +37,10 @@ def plan_select(query: Query, planning: Planning) -> QueryPlan:
         tables=tables_of(blocks),
         written=_locked(query, blocks) if locking else (),
         template=template,
-        template_only=bool(planning.session_values) or information_schema or counts_all,
+        template_only=bool(planning.session_values)
+        or information_schema
+        or counts_all
+        or planning.as_of is not None,
         session_values=planning.session_values,
         scatter=scatter,
         scatter_refusal=refusal,
@@ -50,6 +53,7 @@ def plan_select(query: Query, planning: Planning) -> QueryPlan:
         returns_rows=True,
         away=template.away,
         counts_all=counts_all,
+        as_of=planning.as_of,
     )
 
 

@@ -152,6 +152,8 @@ class SetStatementPlan:
 class BeginPlan:
     consistent_snapshot: bool = False
     read_only: bool | None = None
+    as_of: Template | None = None
+    """READ ONLY AS OF TIMESTAMP: an SQL expression."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,15 @@ class OrderItem:
 
 
 @dataclass(slots=True)
+class AsOf:
+    """AS OF TIMESTAMP `expression`."""
+
+    start: int
+    end: int
+    expression: Expression
+
+
+@dataclass(slots=True)
 class TableName:
     """A table in FROM (or the target of DML). `start` to `end` takes in alias and index hints."""
 
@@ -123,6 +132,7 @@ class TableName:
     name: str
     alias: str | None
     partition: bool = False
+    as_of: AsOf | None = None
 
 
 @dataclass(slots=True)

@@ -14,7 +14,8 @@ from decimal import Decimal, InvalidOperation
 from proxy.errors import NotSupported
 from proxy.routing.tables import Table
 from proxy.sql.operands import Literal, Operand, Parameter, Scalar, resolve
-from tso.types import ShardName, Timestamp
+from tso.types import ShardName
+from txguard.engine.patch import TooNew
 
 
 class SessionKind(enum.Enum):
@@ -96,12 +97,12 @@ class Bindings:
     literals: Sequence[str] = ()
     parameters: Sequence[str] = ()
     session: Callable[[SessionValue], str] | None = None
-    too_new: Sequence[Timestamp] = ()
+    too_new: TooNew = ()
     generated: int | None = None
     away: Mapping[AwayRows, str] = field(default_factory=dict)
 
 
-PatchedSource = Callable[[Table, Sequence[Timestamp], str], str]
+PatchedSource = Callable[[Table, TooNew, str], str]
 """[R3] (table, X, alias) -> derived table with its alias; see `proxy.sql.patch`."""
 
 

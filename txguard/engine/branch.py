@@ -13,9 +13,10 @@ from typing import Any, Protocol
 
 from tso.types import ShardName, Timestamp
 from txguard.engine import failpoints
+from txguard.engine.patch import TooNew
 from txguard.engine.shard import Connection, Reply, Rows
 
-Build = Callable[[ShardName, Sequence[Timestamp]], Any]
+Build = Callable[[ShardName, TooNew], Any]
 """(shard, X of [R3]) -> the statement to relay: as the client wrote it where X is empty."""
 
 

@@ -24,9 +24,11 @@ class NewerThan:
     read_ts: int
 
 
-def patched_source(
-    schema: str, table: str, columns: Sequence[str], too_new: Sequence[int] | NewerThan, alias: str
-) -> str:
+TooNew = Sequence[int] | NewerThan
+"""X of [R3]: as a list, or as what the past makes of it, which may be long."""
+
+
+def patched_source(schema: str, table: str, columns: Sequence[str], too_new: TooNew, alias: str) -> str:
     """The rows of a managed table without what `too_new` wrote, and with what `too_new` replaced.
 
     `columns` in the order that the derived table shall have (all that the statement uses; the table's visible ones
@@ -51,7 +53,7 @@ def changes_type(type_name: str, column_type: str) -> bool:
     return type_name.lower() in _TYPES_CHANGED or "zerofill" in column_type.lower()
 
 
-def _writers(too_new: Sequence[int] | NewerThan) -> str:
+def _writers(too_new: TooNew) -> str:
     if isinstance(too_new, NewerThan):
         return (
             f"SELECT start_ts FROM `{DATABASE}`.`txn` FORCE INDEX (commit_ts)"

@@ -216,7 +216,7 @@ REFUSED = [
     ("SELECT * FROM mysql.user", "mysql"),
     ("SELECT * FROM performance_schema.threads", "performance_schema"),
     ("SELECT * FROM information_schema.innodb_trx", "information_schema.innodb_trx"),
-    ("SELECT * FROM users AS OF TIMESTAMP NOW()", "AS OF"),
+    ("SELECT * FROM users FOR SYSTEM_TIME AS OF NOW()", "FOR SYSTEM_TIME"),
     ("SELECT * FROM users FOR SYSTEM_TIME ALL", "SYSTEM_TIME"),
     ("SELECT * FROM a LEFT JOIN b JOIN c ON 1 ON 1", "ON clause"),
     ("SELECT * FROM JSON_TABLE('[]', '$' COLUMNS (x INT PATH '$')) t", "table function"),
