@@ -7,6 +7,7 @@ would. It dies with this process.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -96,6 +97,20 @@ class Child:
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
+    @property
+    def workers(self) -> list[int]:
+        """The process ids of its own children."""
+        if not self.running:
+            return []
+        try:
+            listed = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        except OSError:  # it has ended just now, or this is no Linux
+            return []
+        return [int(pid) for pid in listed.split()]
+
     def _signal(self, number: signal.Signals) -> None:
+        """To it and its workers."""
         if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(number)
+            for pid in [self._process.pid, *self.workers]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)

@@ -46,6 +46,8 @@ class Shape:
     proxies: int = 2
     oracles: int = 2
     """One leads, the others stand by."""
+    workers: int = 1
+    """Processes of the last proxy."""
     small_disk: bool = False
     """The last server's data lie on a small file system of their own, which a fault can fill (root only)."""
     fake_clock: Path | None = None
@@ -211,7 +213,8 @@ def _proxy(cluster: Cluster, number: int) -> Child:
     name, port = f"p{number}", free_port()
     oracles = [cluster.links[f"{name}-o{n}"].port for n in range(1, cluster.shape.oracles + 1)]
     path = _write(cluster, name, _config(cluster, name, port, oracles))
-    arguments = ["-m", "proxy", "--config", str(path)]
+    workers = cluster.shape.workers if number == cluster.shape.proxies else 1
+    arguments = ["-m", "proxy", "--config", str(path), "--workers", str(workers)]
     log = cluster.folder / f"{name}.log"
     return Child(name, port, arguments, log, lambda: greets(asyncio.open_connection(HOST, port)))
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import random
+import signal
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
@@ -50,6 +51,24 @@ class Kill9(Fault):
 
     async def heal(self, cluster: Cluster) -> None:
         cluster.held_down.discard(self.process)
+
+
+@dataclass(slots=True)
+class KillWorker(Fault):
+    """kill -9 of one of a proxy's workers, where it has some; the proxy itself starts another one."""
+
+    process: str
+    which: int
+
+    async def inject(self, cluster: Cluster) -> None:
+        child = cluster.process(self.process)
+        assert isinstance(child, Child)
+        if workers := child.workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(workers[self.which % len(workers)], signal.SIGKILL)
+
+    async def heal(self, cluster: Cluster) -> None:
+        return
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from tests.torture.faults.catalog import (
     FullDisk,
     Kill9,
     KillConnections,
+    KillWorker,
     Pause,
     Poison,
     ProxyCrowd,
@@ -106,6 +107,7 @@ def _poison(rng: random.Random, shape: Shape) -> Fault:
 
 KINDS: Final[Mapping[str, Maker]] = {
     "kill9": lambda rng, shape: Kill9(_process(rng, shape)),
+    "kill-worker": lambda rng, shape: KillWorker(f"p{shape.proxies}", rng.randrange(shape.workers)),
     "pause": lambda rng, shape: Pause(_process(rng, shape)),
     "restart": lambda rng, shape: Restart(_process(rng, shape)),
     "failpoint": _failpoint,
@@ -127,6 +129,8 @@ def possible_kinds(shape: Shape) -> list[str]:
     missing = {"full-disk"} if not shape.small_disk else set()
     if shape.fake_clock is None:
         missing.add("clock")
+    if shape.workers == 1:
+        missing.add("kill-worker")
     return [kind for kind in KINDS if kind not in missing]
 
 

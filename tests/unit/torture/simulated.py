@@ -17,6 +17,7 @@ from tests.torture.history import Header, History, Outcome, Recorder
 
 Key = tuple[Any, ...]
 """(table, …)"""
+Client = Generator[None, None, None]
 Body = Callable[["Transaction"], Generator[None, None, Any]]
 
 
