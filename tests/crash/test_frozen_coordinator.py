@@ -105,6 +105,19 @@ async def test_what_a_statement_passed_over_may_be_forgotten(ledger: Ledger) -> 
     await txn.rollback()
 
 
+async def test_a_snapshot_opens_no_view_behind_what_was_cleaned(ledger: Ledger) -> None:
+    """s0 was read before, s1 is read after: the records that say what is too new for it are gone."""
+    txn = ledger.begin()
+    await ledger.balances(txn, [S0])
+    await ledger.tso.end(txn.started())
+    await committed_transfer(ledger)
+    await ledger.engine.cleaner.clean_once()
+    with pytest.raises(Conflict, match="older than what is kept"):
+        await ledger.balances(txn, [S1])
+    await txn.rollback()
+    assert await balances(ledger) == (90, 110)
+
+
 async def committed_transfer(ledger: Ledger) -> Orphan:
     txn = ledger.begin()
     await ledger.add(txn, 0, -10)
