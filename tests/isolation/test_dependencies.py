@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -70,32 +71,51 @@ async def test_a_prewrite_waits_for_its_dependency_alone(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two commits meet one that is undecided on their shard; one of them has replaced its row."""
-    txn, beside = ledger.begin(), ledger.begin()
+    other, txn, beside = ledger.begin(), ledger.begin(), ledger.begin()
     await ledger.add(beside, 3, +1)
-    decided = asyncio.Event()
-    failpoints.enable("commit_before_end", "sleep:0.5*1")
-
-    async def first() -> None:
-        other = ledger.begin()
-        await ledger.add(other, 0, -7)
-        await ledger.add(other, 1, +7)
-        await other.commit()
-        decided.set()
-
+    await ledger.add(other, 0, -7)
+    await ledger.add(other, 1, +7)
+    decide = asyncio.Event()
+    hold_at_its_end(decide, monkeypatch)
     async with asyncio.TaskGroup() as group:
-        group.create_task(first())
+        group.create_task(other.commit())
         while await stored_balance(ledger, 0) == 100:
             await asyncio.sleep(0.005)
         await ledger.add(txn, 0, +50)
         beside.written_by = txn.written_by
         sent = prewrites_of([beside, txn], monkeypatch)
         await without_a_task(beside)
-        assert not decided.is_set()
-        await without_a_task(txn)
-        assert decided.is_set()
+        dependent = group.create_task(without_a_task(txn))
+        waited_for = asyncio.Event()
+        wait = ledger.tso.wait_dependencies
+
+        async def spy(*call: Any) -> None:
+            waited_for.set()
+            await wait(*call)
+
+        monkeypatch.setattr(ledger.tso, "wait_dependencies", spy)
+        await waited_for.wait()
+        assert not dependent.done()
+        decide.set()
     assert [run[-2] for run in sent] == ["1", "1", "0"], "guarded, guarded and held back, and once more"
     assert await stored_balance(ledger, 0) == 143
     assert await ledger.total() == 1251
+
+
+def hold_at_its_end(decide: asyncio.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the first commit wait for `decide` when it is durable everywhere and the oracle does not know it."""
+    passing = failpoints.passing
+    turns = iter(["the first"])
+    loop = asyncio.get_running_loop()
+
+    def hold(name: str, go_on: Callable[[Exception | None], None]) -> None:
+        if name == "commit_before_end" and next(turns, None):
+            waiting = loop.create_task(decide.wait())
+            waiting.add_done_callback(lambda _: go_on(None))
+        else:
+            passing(name, go_on)
+
+    monkeypatch.setattr(failpoints, "passing", hold)
 
 
 @either_way
