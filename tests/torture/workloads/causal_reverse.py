@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from tests.torture.client import Attempt, Client
 from tests.torture.workloads.workload import Workload
+
+LOOKS: Final = 4
 
 
 class CausalReverse(Workload):
@@ -25,5 +27,8 @@ class CausalReverse(Workload):
         await client.single("insert", element, insert)
 
     async def _read(self, attempt: Attempt) -> Any:
-        await attempt.run(f"SELECT id FROM causal WHERE id = {self.rng.randint(1, 50)}")
+        """The snapshot is opened on one shard, and on the others some inserts later."""
+        first = self.rng.randint(1, 50)
+        for _ in range(LOOKS):
+            await attempt.run(f"SELECT id FROM causal WHERE id = {first}")
         return [row[0] for row in await attempt.run("SELECT id FROM causal")]
