@@ -163,6 +163,8 @@ class Executor:
         """False: it read several rows while commits overtook each other, and must be made in a snapshot."""
         engine, shard = self._services.engine, read.shards[0]
         managed = any(table.managed for table in read.plan.tables)
+        if managed:  # Otherwise what an older epoch left undecided there would not be known [R5].
+            await engine.require_fenced(shard)
         several = managed and not reads_one_row(read.plan) and not failpoints.active("without_R5")
         calm = engine.tso.calm_token_nowait(shard) if several else 0
         if calm is None:

@@ -89,7 +89,7 @@ class FastRead:
             return False
         shard = where[0]
         token = self._tso.read_token_nowait(shard)
-        if token is None:
+        if token is None or not services.engine.is_fenced(shard):
             return False
         calm = None
         if plan.tables and not reads_one_row(plan):

@@ -220,9 +220,9 @@ class Bench:
         self.connections = FakeConnections(deque(script))
         self.client = FakeClient()
         self.carried_on: list[Coroutine[Any, Any, None]] = []
-        self.unchanged = True
+        self.unchanged = self.fenced = True
         store = SimpleNamespace(current=catalog(), unchanged=lambda tables: self.unchanged)
-        engine = SimpleNamespace(tso=tso, settings=EngineSettings())
+        engine = SimpleNamespace(tso=tso, settings=EngineSettings(), is_fenced=lambda shard: self.fenced)
         services = SimpleNamespace(engine=engine, catalog_store=store, pick_any=lambda: ShardName("s1"))
         self.counters = SimpleNamespace(fast_reads=0)
         self.talk: Any = SimpleNamespace(
@@ -252,6 +252,12 @@ class Bench:
     async def rest(self) -> None:
         for work in self.carried_on:
             await work
+
+
+def test_a_shard_that_is_not_fenced_for_this_epoch_takes_the_ordinary_way() -> None:
+    bench = Bench(FakeTso(), reply("right"))
+    bench.fenced = False
+    assert not bench.start()
 
 
 async def test_the_plain_case_is_answered_at_once() -> None:
