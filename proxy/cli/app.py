@@ -7,8 +7,11 @@ from importlib.util import find_spec
 
 import typer
 
-SUBCOMMANDS = ("playground", "proxy", "doctor", "inspect", "txn", "recover", "tso", "demo", "bench")
-"""Each is `command` in the module of its name in this package; `SETTINGS` there, if any, goes to typer."""
+SUBCOMMANDS = (
+    "playground", "proxy", "doctor", "inspect", "history", "rollback-to", "audit", "txn", "recover", "tso", "demo",
+    "bench",
+)  # fmt: skip
+"""Each is `command` in the module of its name (_ for -) in this package; `SETTINGS` there, if any, goes to typer."""
 
 
 def build() -> typer.Typer:
@@ -21,7 +24,7 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     for name in SUBCOMMANDS:
-        module_name = f"proxy.cli.{name}"
+        module_name = f"proxy.cli.{name.replace('-', '_')}"
         if find_spec(module_name) is not None:
             module = import_module(module_name)
             app.command(name, **getattr(module, "SETTINGS", {}))(module.command)
