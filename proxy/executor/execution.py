@@ -18,7 +18,7 @@ from proxy.routing.values import KeyValue
 from proxy.sql.operands import Literal, Operand, Parameter, Scalar, resolve
 from proxy.sql.patch import patched_table
 from proxy.sql.plan import Planned
-from proxy.sql.template import AwayRows, Bindings, SessionValue, Template
+from proxy.sql.template import AwayRows, Bindings, PatchedSource, SessionValue, Template
 from proxy.wire.statements import ExecuteRequest
 from txguard.engine.patch import TooNew
 
@@ -140,11 +140,12 @@ class Execution:
         template: Template,
         *,
         too_new: TooNew = (),
+        patched: PatchedSource = patched_table,
         stream: bool = True,
         limit_bytes: int | None = None,
     ) -> TextStatement:
         """A template with its holes filled, as text."""
-        sql = self.text(template, too_new=too_new)
+        sql = self.text(template, too_new=too_new, patched=patched)
         return TextStatement(sql.encode("utf-8", "surrogateescape"), stream, limit_bytes)
 
     def text(
@@ -152,6 +153,7 @@ class Execution:
         template: Template,
         *,
         too_new: TooNew = (),
+        patched: PatchedSource = patched_table,
         generated: int | None = None,
     ) -> str:
         bindings = Bindings(
@@ -162,4 +164,4 @@ class Execution:
             generated=generated,
             away=self.away,
         )
-        return template.render(bindings, patched_table)
+        return template.render(bindings, patched)

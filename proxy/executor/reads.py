@@ -17,8 +17,11 @@ from proxy.executor.merged import answer_merged
 from proxy.executor.routes import Shards
 from proxy.executor.unit import Unit
 from proxy.executor.writes import raise_first_error
+from proxy.sql.patch import patched_lax_table, patched_table
 from proxy.sql.plan import QueryPlan
+from proxy.sql.template import PatchedSource
 from tso.types import ShardName, Timestamp
+from txguard.engine.branch import Isolation
 from txguard.engine.past import PastTransaction
 from txguard.engine.patch import TooNew
 from txguard.errors import SnapshotTooOld
@@ -32,6 +35,8 @@ class Read:
     execution: Execution
     shards: Shards
     limit_bytes: int
+    isolation: Isolation = Isolation.REPEATABLE_READ
+    """Of the transaction that it is made in."""
     patched: bool = False
     """[R3] Some view held versions newer than the snapshot, so the shards ran another text than the client's."""
 
@@ -44,9 +49,13 @@ class Read:
         """For a single shard."""
         plan, execution = self.plan, self.execution
         if not too_new and not plan.template_only:
-            return execution.original()
+            return execution.original(stream=not self._locks, limit_bytes=self._original_limit)
         return execution.rendered(
-            plan.template, too_new=too_new, stream=not execution.binary, limit_bytes=self.limit_bytes
+            plan.template,
+            too_new=too_new,
+            patched=self._patched_source,
+            stream=not execution.binary and not self._locks,
+            limit_bytes=self.limit_bytes,
         )
 
     def part(self, too_new: TooNew = ()) -> Statement:
@@ -56,9 +65,23 @@ class Read:
         return self.execution.rendered(
             self.plan.scatter.template,
             too_new=too_new,
+            patched=self._patched_source,
             stream=False,
             limit_bytes=self.limit_bytes,
         )
+
+    @property
+    def _locks(self) -> bool:
+        """Rows are locked, and may be undecided, one after the other: [R5] validates them when all are there."""
+        return self.isolation is Isolation.SERIALIZABLE
+
+    @property
+    def _original_limit(self) -> int | None:
+        return self.limit_bytes if self._locks else None
+
+    @property
+    def _patched_source(self) -> PatchedSource:
+        return patched_lax_table if self.isolation is Isolation.LAX_REPEATABLE_READ else patched_table
 
     # ------------------------------------------------------------ in a transaction
 
@@ -67,6 +90,7 @@ class Read:
         if len(self.shards) > 1:
             self.part()
         transaction = unit.transaction
+        self.isolation = transaction.isolation
 
         past = isinstance(transaction, PastTransaction)
         if past and not all(table.managed for table in self.plan.tables):

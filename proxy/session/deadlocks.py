@@ -46,7 +46,9 @@ _MARIADB: Final = (
     "WHERE own.trx_mysql_thread_id = CONNECTION_ID() AND own.trx_query LIKE '%/* {nonce} */%' UNION ALL "
     "SELECT waiter.trx_mysql_thread_id, holder.trx_mysql_thread_id FROM information_schema.innodb_lock_waits waits "
     "JOIN information_schema.innodb_trx waiter ON waiter.trx_id = waits.requesting_trx_id "
-    "JOIN information_schema.innodb_trx holder ON holder.trx_id = waits.blocking_trx_id"
+    "JOIN information_schema.innodb_trx holder ON holder.trx_id = waits.blocking_trx_id "
+    # Who holds shared locks only has the id 0, as has everybody who only reads.
+    "AND (holder.trx_id <> 0 OR holder.trx_rows_locked > 0)"
 )
 _MYSQL: Final = (
     "SELECT CONNECTION_ID(), 0 UNION ALL "

@@ -214,6 +214,7 @@ class QueryEngine:
             literals=execution.planned.literals,
             in_transaction=talk.transactions.in_transaction,
             one_shot=uses_one_shot_form(execution.planned.sql),
+            usual=talk.process.defaults.variables,
         )
         autocommit_switched_on = await statement.run(plan)
         talk.settings_changed()

@@ -85,6 +85,8 @@ class SessionValues:
                 return state.characteristics.isolation.value
             case "transaction_read_only":
                 return int(state.characteristics.read_only)
+            case "innodb_snapshot_isolation":
+                return int(state.characteristics.snapshot_isolation)
             case "last_insert_id" | "identity":
                 return state.diagnostics.last_insert_id
             case "warning_count":

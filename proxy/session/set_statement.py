@@ -8,8 +8,8 @@ Source: MySQL manual, "SET Syntax for Variable Assignment", "SET TRANSACTION Sta
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from proxy.errors import NotSupported
@@ -55,6 +55,8 @@ class SetStatement:
     in_transaction: bool
     one_shot: bool
     """SET @@transaction_isolation = …, without SESSION: for the next transaction only."""
+    usual: Mapping[str, str] = field(default_factory=dict)
+    """What a shard's connection has where the session sets nothing, beside the shard's own default."""
 
     async def run(self, plan: SetPlan) -> bool:
         """Make all assignments. True: autocommit went from 0 to 1, so an open transaction is to be committed."""
@@ -144,12 +146,15 @@ class SetStatement:
             return self._characteristics(Isolation(parse_isolation(name, value)), None, self.one_shot)
         if name == "transaction_read_only":
             return self._characteristics(None, bool(value), self.one_shot)
+        if name == "innodb_snapshot_isolation":
+            return lambda state: setattr(state.characteristics, "snapshot_isolation", bool(value))
         if name == "insert_id" and value != 0:
             raise NotSupported("SET insert_id")
         return lambda state: state.variables.__setitem__(name, value)
 
     async def _shard_variable(self, name: str, literal: str) -> Assignment:
-        accepted = await self.memory.check(self.shards, name, literal, self.state.shard_variables.get(name))
+        current = self.state.shard_variables.get(name, self.usual.get(name))
+        accepted = await self.memory.check(self.shards, name, literal, current)
         return lambda state: state.shard_variables.__setitem__(name, accepted)
 
     async def _require_present_value(self, name: str, value: VariableValue) -> None:

@@ -40,6 +40,8 @@ class Characteristics:
 
     isolation: Isolation = Isolation.REPEATABLE_READ
     read_only: bool = False
+    snapshot_isolation: bool = True
+    """innodb_snapshot_isolation: whether REPEATABLE READ refuses to overwrite what its snapshot does not see."""
     next_isolation: Isolation | None = None
     next_read_only: bool | None = None
 
@@ -53,11 +55,16 @@ class Characteristics:
         """Of the transaction that would begin now."""
         return self.read_only if self.next_read_only is None else self.next_read_only
 
-    def take(self) -> tuple[Isolation, bool]:
-        """Those of the transaction that begins now; what was set for it alone is used up."""
+    def take(self, *, read_only: bool | None = None) -> tuple[Isolation, bool]:
+        """Those of the transaction that begins now; what was set for it alone is used up. `read_only`: BEGIN's."""
         isolation = self.isolation if self.next_isolation is None else self.next_isolation
-        read_only = self.effective_read_only
+        if read_only is None:
+            read_only = self.effective_read_only
         self.next_isolation = self.next_read_only = None
+        if isolation is Isolation.REPEATABLE_READ:
+            return (isolation if self.snapshot_isolation else Isolation.LAX_REPEATABLE_READ), read_only
+        if isolation is Isolation.SERIALIZABLE and read_only:
+            isolation = Isolation.REPEATABLE_READ  # A snapshot is serial where it was taken, without a lock.
         return isolation, read_only
 
 

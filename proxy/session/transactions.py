@@ -59,16 +59,14 @@ class SessionTransactions:
     async def begin(self, characteristics: Characteristics, *, read_only: bool | None = None) -> Unit:
         """BEGIN, START TRANSACTION; `read_only` None: as the session's characteristics say."""
         await self._apply(Event.BEGIN)
-        isolation, default_read_only = characteristics.take()
-        return self._open(isolation, default_read_only if read_only is None else read_only)
+        return self._open(*characteristics.take(read_only=read_only))
 
     def begin_nowait(self, characteristics: Characteristics, *, read_only: bool | None) -> bool:
         """As `begin`, where no transaction is open. False: one is, nothing has happened."""
         if self.phase is not Phase.IDLE:
             return False
         _, self.phase = transition(Phase.IDLE, Event.BEGIN)
-        isolation, default_read_only = characteristics.take()
-        self._open(isolation, default_read_only if read_only is None else read_only)
+        self._open(*characteristics.take(read_only=read_only))
         return True
 
     async def begin_past(self, instant: Timestamp) -> Unit:
@@ -149,7 +147,7 @@ class SessionTransactions:
         return self._unit(isolation, read_only, implicit=True)
 
     def implicit_read(self, characteristics: Characteristics) -> Unit:
-        """For one autocommit read: a snapshot of its own is what both isolation levels promise."""
+        """For one autocommit read: a snapshot of its own is what every level promises, and SERIALIZABLE by itself."""
         _, read_only = characteristics.take()
         return self._unit(Isolation.REPEATABLE_READ, read_only, implicit=True)
 

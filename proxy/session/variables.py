@@ -81,8 +81,9 @@ ISOLATION_LEVELS = {
     "READ-UNCOMMITTED": "READ-COMMITTED",
     "READ-COMMITTED": "READ-COMMITTED",
     "REPEATABLE-READ": "REPEATABLE-READ",
+    "SERIALIZABLE": "SERIALIZABLE",
 }
-"""What a client may ask for, and what it gets: never less than it asked for. SERIALIZABLE is refused."""
+"""What a client may ask for, and what it gets: never less than it asked for."""
 _ISOLATION_NUMBERS = ("READ-UNCOMMITTED", "READ-COMMITTED", "REPEATABLE-READ", "SERIALIZABLE")
 
 
@@ -90,8 +91,6 @@ def parse_isolation(name: str, value: VariableValue) -> VariableValue:
     if isinstance(value, int) and 0 <= value < len(_ISOLATION_NUMBERS):
         value = _ISOLATION_NUMBERS[value]
     level = str(value).upper().replace(" ", "-")
-    if level == "SERIALIZABLE":
-        raise NotSupported("isolation level SERIALIZABLE")
     if level not in ISOLATION_LEVELS:
         raise WrongValueForVariable(name, value)
     return ISOLATION_LEVELS[level]
@@ -130,6 +129,7 @@ _PROXY_HELD = (
     _proxy("tx_isolation", parse_isolation, "REPEATABLE-READ"),
     _proxy("transaction_read_only", _boolean, 0, boolean=True),
     _proxy("tx_read_only", _boolean, 0, boolean=True),
+    _proxy("innodb_snapshot_isolation", _boolean, 1, boolean=True),
     _proxy("wait_timeout", _seconds, 28_800),
     _proxy("interactive_timeout", _seconds, 28_800),
     _proxy("net_write_timeout", _seconds, 60),

@@ -8,15 +8,39 @@ from tests.fakes.ledger import Ledger
 from tests.isolation.scenes import balance, commit_that_will_be_rolled_back, stored_balance
 from txguard.engine import failpoints
 from txguard.engine.branch import Isolation
+from txguard.errors import Conflict
 
 
-@pytest.mark.parametrize("isolation", list(Isolation))
+@pytest.mark.parametrize("isolation", [level for level in Isolation if level is not Isolation.SERIALIZABLE])
 async def test_a_read_waits_for_the_outcome(ledger: Ledger, isolation: Isolation) -> None:
     async with commit_that_will_be_rolled_back(ledger):
         txn = ledger.begin(isolation)
         assert await balance(ledger, txn, 0) == 100
         await txn.rollback()
     assert await stored_balance(ledger, 0) == 100, "the undo put the old row back"
+
+
+@pytest.mark.mariadb_only
+@pytest.mark.parametrize(
+    ("isolation", "locks"), [(Isolation.SERIALIZABLE, ""), (Isolation.REPEATABLE_READ, "LOCK IN SHARE MODE")]
+)
+async def test_a_read_that_locked_what_is_undone_gives_way(
+    ledger: Ledger, isolation: Isolation, locks: str
+) -> None:
+    """The undo waits for the locks of who waits for the undo; who only reads beside them is left alone."""
+    beside = ledger.begin()
+    await balance(ledger, beside, 0)
+    sql = f"SELECT balance FROM {ledger.schema}.account WHERE id = 0 {locks}"
+    async with commit_that_will_be_rolled_back(ledger):
+        txn = ledger.begin(isolation)
+        with pytest.raises(Conflict):
+            if locks:
+                await txn.write([ledger.shard_of(0)], lambda _: sql, locking_read=True)
+            else:
+                await txn.read([ledger.shard_of(0)], lambda _, __: sql)
+    assert await stored_balance(ledger, 0) == 100, "the undo put the old row back"
+    assert await balance(ledger, beside, 0) == 100
+    await beside.rollback()
 
 
 async def test_a_locking_read_waits_for_the_outcome(ledger: Ledger) -> None:

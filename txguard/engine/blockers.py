@@ -19,6 +19,8 @@ _MARIADB = (
     "SELECT DISTINCT holder.trx_mysql_thread_id FROM information_schema.innodb_lock_waits waits "
     "JOIN information_schema.innodb_trx waiter ON waiter.trx_id = waits.requesting_trx_id "
     "JOIN information_schema.innodb_trx holder ON holder.trx_id = waits.blocking_trx_id "
+    # Who holds shared locks only has the id 0, as has everybody who only reads, the one who looks among them.
+    "AND (holder.trx_id <> 0 OR holder.trx_rows_locked > 0) "
     "WHERE waiter.trx_mysql_thread_id = {} AND EXISTS "
     "(SELECT 1 FROM information_schema.innodb_trx own WHERE own.trx_mysql_thread_id = CONNECTION_ID())"
 )

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from tso.types import ShardName, Timestamp
 from txguard.engine import failpoints
+from txguard.engine.install import DATABASE
 from txguard.engine.patch import TooNew
 from txguard.engine.shard import Connection, Reply, Rows
 
@@ -28,6 +29,15 @@ class Isolation(enum.Enum):
     READ_COMMITTED = "READ-COMMITTED"
     REPEATABLE_READ = "REPEATABLE-READ"
     """Snapshot isolation: the default."""
+    LAX_REPEATABLE_READ = "REPEATABLE-READ without conflicts"
+    """One snapshot for the reads, and writes on the latest versions, without [R1]: MySQL's own REPEATABLE READ."""
+    SERIALIZABLE = "SERIALIZABLE"
+    """No snapshot: every read locks. READ ONLY transactions, and autocommit reads, are REPEATABLE_READ's."""
+
+    @property
+    def has_snapshot(self) -> bool:
+        """Whether all consistent reads of a transaction are made at one `read_ts`."""
+        return self in (Isolation.REPEATABLE_READ, Isolation.LAX_REPEATABLE_READ)
 
 
 class RelayConnection(Connection, Protocol):
@@ -93,9 +103,16 @@ class Branch:
     """How many of `savepoints` were set when the view was opened."""
 
 
+_NAME_IT = f"SELECT 1 FROM `{DATABASE}`.`rollback_counter` WHERE id = 0 FOR UPDATE"
+"""MariaDB gives a local transaction its id once it locks for writing. Who only holds shared locks has the id 0, and
+nobody could tell it from the others when a deadlock, or an undo that it blocks, is looked into. It finds no row."""
+
+
 def start_statements(isolation: Isolation, *, with_view: bool) -> list[str]:
-    if isolation is Isolation.READ_COMMITTED:
-        return ["SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"]
+    if not isolation.has_snapshot:
+        level = isolation.value.replace("-", " ")
+        named = [_NAME_IT] if isolation is Isolation.SERIALIZABLE else []
+        return [f"SET TRANSACTION ISOLATION LEVEL {level}", "START TRANSACTION", *named]
     return ["START TRANSACTION WITH CONSISTENT SNAPSHOT" if with_view else "START TRANSACTION"]
 
 
@@ -111,9 +128,9 @@ def set_variables(
     )
 
 
-def set_snapshot(read_ts: Timestamp, too_new: Sequence[Timestamp]) -> str:
+def set_snapshot(read_ts: Timestamp | None, too_new: Sequence[Timestamp]) -> str:
     """The snapshot came after the first write: the list of replaced writers must be kept."""
-    read = "NULL" if failpoints.active("without_R1") else str(read_ts)
+    read = "NULL" if read_ts is None or failpoints.active("without_R1") else str(read_ts)
     return f"SET @txg_read_ts={read},@txg_too_new={1 if too_new else 'NULL'}"
 
 

@@ -16,7 +16,7 @@ from txguard.engine import failpoints
 from txguard.engine.branch import Branch
 from txguard.engine.committing import Committing, OnDone, Rest, hand_over
 from txguard.engine.concurrent import gather
-from txguard.engine.outstanding import DEPENDENCIES, interrupted, listed_dependencies
+from txguard.engine.outstanding import DEPENDENCIES, end_lockers, interrupted, listed_dependencies
 from txguard.engine.states import TransactionState
 from txguard.errors import Conflict, OracleUnavailable, OutcomeUndetermined
 
@@ -28,9 +28,7 @@ async def commit(txn: Transaction) -> None:
     """Commit, or raise: Conflict or OracleUnavailable (rolled back everywhere), OutcomeUndetermined (not known)."""
     writers = [branch for branch in txn.branches.values() if branch.wrote]
     if not writers:
-        await txn.end_branches("COMMIT")
-        txn.state = TransactionState.COMMITTED
-        await txn.forget()
+        await _commit_reads(txn)
         return
     participants = tuple(sorted(branch.shard for branch in writers))
     try:
@@ -46,6 +44,17 @@ async def commit(txn: Transaction) -> None:
         )  # An oracle that has begun the commit nevertheless makes it an orphan.
         raise
     await _bring_to_its_end(txn, writers, participants)
+
+
+async def _commit_reads(txn: Transaction) -> None:
+    """It is at this moment, at which it holds all its locks, or it is not at all."""
+    lost = await end_lockers(txn)
+    if lost is not None:
+        await txn.rollback()
+        raise Conflict(f"what this transaction had locked may have changed ({lost}); run it again")
+    await txn.end_branches("COMMIT")
+    txn.state = TransactionState.COMMITTED
+    await txn.forget()
 
 
 async def _bring_to_its_end(

@@ -97,13 +97,8 @@ class Committing:
 
     async def _after_locks(self) -> None:
         """What a branch that changed nothing has locked was locked until now, or there is no commit."""
-        txn = self._txn
-        lockers = [branch for branch in txn.branches.values() if branch.variables_set]
         rest = self._awaited()
-        for branch in lockers:
-            del txn.branches[branch.shard]
-        results = await settle([outstanding.end_locks(txn, branch) for branch in lockers])
-        lost = next((result for result in results if result is not None), None)
+        lost = await outstanding.end_lockers(self._txn)
         if lost is None:
             self._prewrite()
         else:

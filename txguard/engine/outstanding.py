@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tso.errors import TsoError
 from tso.types import Orphan, Outcome, ShardName, Timestamp
 from txguard.engine.branch import Branch
+from txguard.engine.concurrent import settle
 from txguard.engine.install import CLEAR_VARIABLES
 from txguard.engine.resolve import Decision
 from txguard.engine.shard import Rows
@@ -37,8 +38,18 @@ async def prewrite_failed(txn: Transaction, participants: tuple[ShardName, ...],
     raise Conflict(f"rolled back on all shards because a prewrite failed ({failed}); run it again")
 
 
-async def end_locks(txn: Transaction, branch: Branch) -> None:
-    """End a branch that has no part in the commit. Raises where its locks may have gone before."""
+async def end_lockers(txn: Transaction) -> Exception | None:
+    """End the branches that changed nothing but may have locked rows; what says that locks had gone before."""
+    lockers = [branch for branch in txn.branches.values() if branch.variables_set]
+    if not lockers:
+        return None
+    for branch in lockers:
+        del txn.branches[branch.shard]
+    results = await settle([_end_locker(txn, branch) for branch in lockers])
+    return next((result for result in results if result is not None), None)
+
+
+async def _end_locker(txn: Transaction, branch: Branch) -> None:
     try:
         await branch.connection.run(["COMMIT", CLEAR_VARIABLES], txn.engine.settings.control_timeout_s)
     except BaseException:

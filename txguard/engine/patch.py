@@ -28,20 +28,36 @@ TooNew = Sequence[int] | NewerThan
 """X of [R3]: as a list, or as what the past makes of it, which may be long."""
 
 
-def patched_source(schema: str, table: str, columns: Sequence[str], too_new: TooNew, alias: str) -> str:
+def patched_source(
+    schema: str,
+    table: str,
+    columns: Sequence[str],
+    too_new: TooNew,
+    alias: str,
+    *,
+    overwritten_by_key: Sequence[str] = (),
+) -> str:
     """The rows of a managed table without what `too_new` wrote, and with what `too_new` replaced.
 
+    `overwritten_by_key`: the primary key, where the transaction itself may have written over what `too_new` wrote.
     `columns` in the order that the derived table shall have (all that the statement uses; the table's visible ones
     for `*`). `too_new` must not be empty: without too-new versions the statement runs as it was written.
     """
     writers = _writers(too_new)
-    names = quoted_list(columns)
+    names, history = quoted_list(columns), qualified(DATABASE, history_name(schema, table))
     return (
         f"(SELECT {names} FROM {qualified(schema, table)} WHERE {WRITER} NOT IN ({writers})"
-        f" UNION ALL SELECT {names} FROM {qualified(DATABASE, history_name(schema, table))}"
+        f" UNION ALL SELECT {names} FROM {history}"
         f" WHERE {NEXT} IN ({writers}) AND {WRITER} NOT IN ({writers})"
-        f" AND {OPERATION} <> '{Operation.INSERTED.value}') AS {quote(alias)}"
+        f" AND {OPERATION} <> '{Operation.INSERTED.value}'{_not_own(history, overwritten_by_key)}) AS {quote(alias)}"
     )
+
+
+def _not_own(history: str, key: Sequence[str]) -> str:
+    if not key:
+        return ""
+    same = " AND ".join(f"_txg_own.{quote(name)} = {history}.{quote(name)}" for name in key)
+    return f" AND NOT EXISTS (SELECT 1 FROM {history} AS _txg_own WHERE _txg_own.{NEXT} = @txg_start_ts AND {same})"
 
 
 def changes_type(type_name: str, column_type: str) -> bool:

@@ -30,7 +30,7 @@ def send(txn: Transaction, shard: ShardName, statement: Any, on_reply: OnReply) 
 
 def ready_branch(txn: Transaction, shard: ShardName) -> Branch | None:
     """The transaction's branch on the shard, opened by the next packet at the latest; None: not without a wait."""
-    if txn.state is not TransactionState.ACTIVE or txn.isolation is not Isolation.REPEATABLE_READ:
+    if txn.state is not TransactionState.ACTIVE or txn.isolation is Isolation.READ_COMMITTED:
         return None
     branch = txn.branches.get(shard)
     if txn.read_ts is not None and (branch is None or not branch.view_open):

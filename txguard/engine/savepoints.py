@@ -1,7 +1,8 @@
 """The client's savepoints over the branches of a transaction.
 
 The rule: a branch that opened after a savepoint was set has nothing to come back to, so a roll-back to it ends that
-branch's local transaction. Names are compared as MySQL does: without case.
+branch's local transaction. Not so under SERIALIZABLE, where what was read must stay locked: there a branch begins with
+the savepoints that were set before it. Names are compared as MySQL does: without case.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from txguard.engine.concurrent import gather
 from txguard.engine.sqltext import quote
 
 if TYPE_CHECKING:
+    from txguard.engine.branch import Branch
     from txguard.engine.transaction import Transaction
 
 
@@ -28,6 +30,12 @@ async def savepoint(txn: Transaction, name: str) -> None:
         if name in savepoints:
             savepoints.remove(name)
         savepoints.append(name)
+
+
+def kept_locks(txn: Transaction, branch: Branch) -> list[str]:
+    """What a branch that opens now begins with, so that no roll-back frees what it is going to lock."""
+    branch.savepoints = list(txn.savepoints)
+    return [f"SAVEPOINT {quote(name)}" for name in branch.savepoints]
 
 
 async def rollback_to(txn: Transaction, name: str) -> None:

@@ -8,6 +8,7 @@ are decided [R5]. Source: docs/protocol.md, "A transaction" and "Reads outside a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tso.errors import QuietExpired, TsoTimeout
@@ -121,6 +122,11 @@ def _view_opened(branch: Branch, too_new: Rows) -> None:
     if is_too_old(branch.too_new):
         raise Conflict("the snapshot is older than what is kept of old versions; run the transaction again")
     branch.snapshot_unset = branch.variables_set
+
+
+async def read_current(txn: Transaction, branches: Sequence[Branch], build: Build) -> list[Reply]:
+    """SERIALIZABLE: the present rows, which the shard locks; they stand as soon as what was undecided is decided."""
+    return await gather([validated(txn, branch, partial(build, branch.shard, ())) for branch in branches])
 
 
 async def validated(txn: Transaction, branch: Branch, build: Callable[[], Any]) -> Reply:

@@ -85,10 +85,17 @@ class Transaction:
             branches = await self._branches(shards)
             if self.isolation is Isolation.READ_COMMITTED:
                 return await read_committed(self, branches, build)
+            if self.isolation is Isolation.SERIALIZABLE:
+                return await snapshot.read_current(self, branches, build)
             return await snapshot.read(self, branches, build, quiet=quiet)
 
     async def open_snapshot(self, shards: Sequence[ShardName], *, quiet: bool = False) -> None:
-        """Have a view at `read_ts` on every one of `shards`, taking `read_ts` now if there is none."""
+        """Have a view at `read_ts` on every one of `shards`, taking `read_ts` now if there is none.
+
+        Nothing at the levels without a snapshot, as in MySQL.
+        """
+        if not self.isolation.has_snapshot:
+            return
         async with self._statement():
             await snapshot.open_views(self, await self._branches(shards), quiet=quiet)
 
@@ -205,6 +212,11 @@ class Transaction:
 
     # ---------------------------------------------------------------- plumbing
 
+    @property
+    def compared_ts(self) -> Timestamp | None:
+        """[R1] The snapshot that a write may overwrite nothing newer than; None: it may overwrite what it finds."""
+        return None if self.isolation is Isolation.LAX_REPEATABLE_READ else self.read_ts
+
     def _require_active(self) -> None:
         if self.state is TransactionState.LOST:
             raise TransactionLost(f"{self.lost_reason}; the transaction must be rolled back: send ROLLBACK")
@@ -252,11 +264,12 @@ class Transaction:
         prefix: list[str] = []
         if not branch.opened:
             prefix += start_statements(self.isolation, with_view=False)
+            if self.savepoints and self.isolation is Isolation.SERIALIZABLE:
+                prefix += savepoints.kept_locks(self, branch)
         if not branch.variables_set:
-            prefix.append(set_variables(self.started(), self.floor, self.read_ts, branch.too_new))
+            prefix.append(set_variables(self.started(), self.floor, self.compared_ts, branch.too_new))
         elif branch.snapshot_unset:
-            assert self.read_ts is not None
-            prefix.append(set_snapshot(self.read_ts, branch.too_new))
+            prefix.append(set_snapshot(self.compared_ts, branch.too_new))
         branch.opened = branch.variables_set = True
         branch.snapshot_unset = False
         return prefix

@@ -69,7 +69,7 @@ async def write(txn: Transaction, branches: Sequence[Branch], statement: WriteSt
     for branch, reply in zip(branches, replies, strict=True):
         branch.wrote |= not statement.locking_read and has_effect(reply)
         branch.depends_on_all |= around and not statement.locking_read
-    if txn.read_ts is not None and statement.checks and around and not failpoints.active("without_R1"):
+    if txn.compared_ts is not None and statement.checks and around and not failpoints.active("without_R1"):
         await _check_conflicts(txn, branches, statement)
     return replies
 
@@ -187,7 +187,7 @@ async def _require_open(txn: Transaction, branch: Branch, errno: int) -> None:
 
 async def _check_conflicts(txn: Transaction, branches: Sequence[Branch], statement: WriteStatement) -> None:
     """[R1] for the rows that a current read passed over or met: asked on a second connection."""
-    settings, read_ts, start_ts = txn.engine.settings, txn.read_ts, txn.started()
+    settings, read_ts, start_ts = txn.engine.settings, txn.compared_ts, txn.started()
     assert read_ts is not None
 
     async def check(name: ShardName) -> None:

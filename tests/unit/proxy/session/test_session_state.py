@@ -93,6 +93,16 @@ def test_one_shot_characteristics_are_used_up_once() -> None:
     assert characteristics.take() == (Isolation.REPEATABLE_READ, False)
 
 
+def test_how_the_levels_are_run() -> None:
+    serializable = Characteristics(isolation=Isolation.SERIALIZABLE)
+    assert serializable.take() == (Isolation.SERIALIZABLE, False)
+    assert serializable.take(read_only=True) == (Isolation.REPEATABLE_READ, True), "a snapshot is serial"
+    lax = Characteristics(snapshot_isolation=False)
+    assert lax.take() == (Isolation.LAX_REPEATABLE_READ, False)
+    lax.next_isolation = Isolation.READ_COMMITTED
+    assert lax.take() == (Isolation.READ_COMMITTED, False)
+
+
 def test_equal_sessions_have_one_profile() -> None:
     defaults = ServerDefaults({"utf8mb4": "utf8mb4_0900_ai_ci"}, variables={"innodb_lock_wait_timeout": "3"})
     state = fresh_state("app", 255)

@@ -72,6 +72,7 @@ class Bench:
             literals=planned.literals,
             in_transaction=self.in_transaction,
             one_shot=uses_one_shot_form(sql),
+            usual={"lock_wait_timeout": "3"},
         )
         return await statement.run(planned.plan)
 
@@ -148,7 +149,6 @@ async def test_default_forgets_what_was_set() -> None:
         ("SET time_zone = 'bad'", ShardError),
         ("SET sql_mode = 'STRICT_ALL_TABLES,ANSI_QUOTES'", NotSupported),
         ("SET sql_mode = 'ansi'", NotSupported),
-        ("SET transaction_isolation = 'SERIALIZABLE'", NotSupported),
         ("SET tx_isolation = 'nonsense'", WrongValueForVariable),
         ("SET insert_id = 5", NotSupported),
         ("SET sql_select_limit = 'x'", WrongTypeForVariable),
@@ -180,6 +180,8 @@ async def test_a_variable_may_be_set_to_what_it_is() -> None:
         ("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED", Isolation.READ_COMMITTED),
         ("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", Isolation.REPEATABLE_READ),
         ("SET transaction_isolation = 'READ-COMMITTED'", Isolation.READ_COMMITTED),
+        ("SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE", Isolation.SERIALIZABLE),
+        ("SET transaction_isolation = 'SERIALIZABLE'", Isolation.SERIALIZABLE),
         ("SET SESSION tx_isolation = 'read-committed'", Isolation.READ_COMMITTED),
     ],
 )
@@ -225,6 +227,13 @@ async def test_names_set_three_character_sets_at_once() -> None:
     await bench.set("SET collation_connection = utf8mb4_bin")
     assert bench.state.charset.connection.name == "utf8mb4"
     assert bench.state.charset.client.name == "latin1"
+
+
+async def test_a_trial_leaves_the_connection_as_it_was() -> None:
+    bench = Bench()
+    for name, before in (("lock_wait_timeout", "3"), ("long_query_time", "DEFAULT")):
+        await bench.set(f"SET {name} = 7")
+        assert bench.shards.asked[-1] == f"SET SESSION {name}={before}"
 
 
 async def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
