@@ -199,6 +199,7 @@ class Server:
         """SIGSTOP: connections stay open and nothing answers, as on a hung machine."""
         if self.state is ServerState.RUNNING and self._process is not None:
             self._process.send_signal(signal.SIGSTOP)
+            os.waitpid(self._process.pid, os.WUNTRACED)  # Until then some of its threads may go on.
             self._paused = True
 
     def resume(self) -> None:

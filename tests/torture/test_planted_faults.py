@@ -21,7 +21,7 @@ from tests.torture.conftest import OpenArena, restart_proxies
 from tests.torture.round import Round, RoundOptions, Tally
 
 ROUND_S = 3.0
-ROUNDS = 8
+ROUNDS = 30
 """How many may pass until every checker has found something."""
 LATE = "prewrite_before_send=sleep:0.03%0.3"
 FAILED = "prewrite_before_send=error%0.2;resolve_before_tombstone=sleep:0.05"
