@@ -185,6 +185,30 @@ def test_a_write_conflict_is_retried(source: Any, bank: Bank) -> None:
     assert bank.balance(account) == 120
 
 
+def test_serializable_knows_no_write_skew(bank: Bank) -> None:
+    """Both see 200 before either takes 150 from an account of another shard; the one that is run again sees 50."""
+    accounts = bank.account_of_each_shard()[:2]
+    met = threading.Barrier(2, timeout=20)
+    sums: dict[int, list[int]] = {account: [] for account in accounts}
+
+    @transactional(bank.dsn, isolation=Isolation.SERIALIZABLE)
+    def withdraw(connection: Any, account: int) -> None:
+        ids = f"{accounts[0]}, {accounts[1]}"
+        sums[account].append(
+            int(execute(connection, f"SELECT SUM(balance) FROM account WHERE id IN ({ids})"))
+        )
+        if len(sums[account]) == 1:
+            met.wait()
+        if sums[account][-1] >= 150:
+            execute(connection, adding(account, -150))
+
+    with ThreadPoolExecutor(2) as threads:
+        for future in [threads.submit(withdraw, account) for account in accounts]:
+            future.result(40)
+    assert sorted(sums.values()) == [[200], [200, 50]]
+    assert sorted(bank.balance(account) for account in accounts) == [-50, 100]
+
+
 def test_a_deadlock_over_two_shards_is_broken_and_retried(source: Any, bank: Bank) -> None:
     """No server sees the cycle by itself: the deadlock detector must, or at the latest the lock wait's
     time-out."""

@@ -27,20 +27,20 @@ async def test_a_read_waits_for_the_outcome(ledger: Ledger, isolation: Isolation
 async def test_a_read_that_locked_what_is_undone_gives_way(
     ledger: Ledger, isolation: Isolation, locks: str
 ) -> None:
-    """The undo waits for the locks of who waits for the undo; who only reads beside them is left alone."""
-    beside = ledger.begin()
-    await balance(ledger, beside, 0)
-    sql = f"SELECT balance FROM {ledger.schema}.account WHERE id = 0 {locks}"
+    """The undo waits for the locks of who waits for the undo; who has read another row there is left alone."""
+    shard, select = [ledger.shard_of(0)], f"SELECT balance FROM {ledger.schema}.account WHERE id ="
+    beside = ledger.begin(isolation)
+    await beside.read(shard, lambda _, __: f"{select} 3")
     async with commit_that_will_be_rolled_back(ledger):
         txn = ledger.begin(isolation)
         with pytest.raises(Conflict):
             if locks:
-                await txn.write([ledger.shard_of(0)], lambda _: sql, locking_read=True)
+                await txn.write(shard, lambda _: f"{select} 0 {locks}", locking_read=True)
             else:
-                await txn.read([ledger.shard_of(0)], lambda _, __: sql)
+                await txn.read(shard, lambda _, __: f"{select} 0")
     assert await stored_balance(ledger, 0) == 100, "the undo put the old row back"
-    assert await balance(ledger, beside, 0) == 100
-    await beside.rollback()
+    await beside.read(shard, lambda _, __: f"{select} 3")
+    await beside.commit()
 
 
 async def test_a_locking_read_waits_for_the_outcome(ledger: Ledger) -> None:
