@@ -1,8 +1,9 @@
 """COM_STMT_PREPARE: what a statement's parameters and columns will be, asked of a shard that prepares it.
 
 The rule: only statements that a shard could run are asked about; the session's own (SET, BEGIN, SHOW …) and DDL have no
-parameters, and their columns come with the rows. The shard is one that has the tables. Drivers go by its definitions of
-the parameters, too: MySQL's for Java binds a number as unsigned only where the server says that the parameter is.
+parameters, and their columns come with the rows. A read in the past has the columns of the present. The shard is one
+that has the tables. Drivers go by its definitions of the parameters, too: MySQL's for Java binds a number as unsigned
+only where the server says that the parameter is.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from proxy.backend.reply import PrepareReply
 from proxy.session.conversation import Conversation
 from proxy.sql.plan import InsertPlan, OneShard, Planned, QueryPlan
+from proxy.sql.template import Bindings
 from proxy.wire.capabilities import ColumnFlag
 from proxy.wire.columns import BINARY_COLLATION, ColumnDefinition, parse_column_definition
 from proxy.wire.field_types import FieldType
@@ -26,6 +28,12 @@ async def definitions(
     """Parameters and columns. Raises the shard's error when it cannot prepare the statement."""
     if not isinstance(planned.plan, QueryPlan | InsertPlan):
         return [_PARAMETER] * planned.parameters, []
+    if isinstance(planned.plan, QueryPlan) and planned.plan.as_of is not None:
+        present = planned.plan.template.render(
+            Bindings(planned.literals, ["1"] * planned.parameters, talk.values.literal)
+        )
+        reply = await _prepare(planned.plan, present.encode("utf-8", "surrogateescape"), talk)
+        return [_PARAMETER] * planned.parameters, reply.columns()
     reply = await _prepare(planned.plan, sql, talk)
     payloads = list(split_packets(reply.packets))[1 : reply.num_params + 1]
     return [parse_column_definition(payload) for payload in payloads], reply.columns()

@@ -20,6 +20,7 @@ from proxy.cli.app import build
 from proxy.cli.past import settled
 from proxy.config import to_toml
 from tests.integration.conftest import Cluster
+from txguard.engine.changes import PAGE
 
 ROWS, COMMITS = 30, 50
 
@@ -204,17 +205,17 @@ async def test_audit_waits_for_no_shard_to_be_ahead() -> None:
             pass
 
         async def records(self, position: int, until: int) -> dict[int, int]:
-            return dict([(at, at) for at in self.stamps if position < at <= until][:500])
+            return dict([(at, at) for at in self.stamps if position < at <= until][:PAGE])
 
         async def changes(self, records: dict[int, int]) -> list[Any]:
             self.told += records
             return []
 
-    many, few = Fake(list(range(1, 1300))), Fake([5, 600, 1299, 2000])
-    positions = [position async for _, position in audit.pages([many, few], 0, 1500)]  # type: ignore[list-item]
-    assert positions == [500, 1000, 1500]
+    many, few = Fake(list(range(1, 5300))), Fake([5, 2600, 5299, 8000])
+    positions = [position async for _, position in audit.pages([many, few], 0, 6000)]  # type: ignore[list-item]
+    assert positions == [2000, 4000, 6000]
     assert many.told == many.stamps
-    assert few.told == [5, 600, 1299]
+    assert few.told == [5, 2600, 5299]
 
 
 def test_audit_says_when_changes_are_gone(one: Connection[Any], txguard: Call) -> None:

@@ -13,6 +13,7 @@ import pymysql
 import pytest
 from pymysql.connections import Connection
 
+from tests.integration.binary_client import BinaryClient
 from tests.integration.conftest import Cluster
 from tso.types import Timestamp
 from txguard.engine.install import ANY_MARK
@@ -141,7 +142,22 @@ def test_the_past_is_read_beside_an_open_transaction(one: Connection[Any]) -> No
     assert run(one, f"SELECT balance FROM account AS OF TIMESTAMP {before} WHERE id = 1") == ((10,),)
 
 
-def test_joins_subqueries_and_prepared_statements(one: Connection[Any], database: str) -> None:
+def test_a_prepared_statement_is_given_the_instant(one: Connection[Any]) -> None:
+    before = now(one)
+    run(one, "UPDATE account SET balance = 11")
+    client = BinaryClient(one)
+    point = client.prepare("SELECT balance FROM account AS OF TIMESTAMP ? WHERE id = ?")
+    whole = client.prepare("SELECT SUM(balance) FROM account AS OF TIMESTAMP ? LIMIT ?")
+    for instant, balance in ((before, 10), (now(one), 11)):
+        assert client.execute(point, [instant, 5]) == [[balance]]
+        [[total]] = client.execute(whole, [instant, 1])  # type: ignore[misc]
+        assert int(total) == balance * ROWS
+    run(one, f"SET txguard_snapshot = {before}")
+    assert client.execute(client.prepare("SELECT balance FROM account WHERE id = ?"), [5]) == [[10]]
+    run(one, "SET txguard_snapshot = ''")
+
+
+def test_joins_and_subqueries(one: Connection[Any], database: str) -> None:
     run(one, "CREATE TABLE owner (id INT PRIMARY KEY, name VARCHAR(20))")
     run(one, "CREATE TABLE kind (id INT PRIMARY KEY, name VARCHAR(20)) COMMENT='txguard: reference'")
     run(one, "INSERT INTO owner VALUES " + ", ".join(f"({n}, 'n{n}')" for n in range(ROWS)))

@@ -25,7 +25,7 @@ OPEN_VIEW: Final = (
     "SET SESSION time_zone = '+00:00'",
     "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
 )
-PAGE: Final = 500
+PAGE: Final = 2_000
 """Transactions read at a time."""
 _MARKS: Final = sorted(MARKS)
 _RECORDS: Final = "SELECT start_ts, commit_ts FROM _txguard.txn"
