@@ -31,7 +31,7 @@ bench: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	@scripts/ensure_servers.sh test
-	@$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(VENV)/bin/python -m pytest -q -n 3 --dist loadfile $(PYTEST_ARGS)
 
 torture: $(VENV)/.installed
 	@scripts/ensure_servers.sh torture

@@ -44,7 +44,7 @@ def test_commands_exist(page: Path) -> None:
     text = page.read_text()
     blocks = "\n".join(FENCED.findall(text)) + "\n" + "\n".join(CODE.findall(FENCED.sub("", text)))
     targets = set(re.findall(r"^make ([a-z]+)", blocks, re.MULTILINE))
-    commands = set(re.findall(r"^txguard ([a-z]+)", blocks, re.MULTILINE))
+    commands = set(re.findall(r"^txguard ([a-z-]+)", blocks, re.MULTILINE))
     assert targets <= MAKE_TARGETS
     assert commands <= set(SUBCOMMANDS)
 
