@@ -98,7 +98,12 @@ class Committing:
     async def _after_locks(self) -> None:
         """What a branch that changed nothing has locked was locked until now, or there is no commit."""
         rest = self._awaited()
-        lost = await outstanding.end_lockers(self._txn)
+        try:
+            lost = await outstanding.end_lockers(self._txn)
+        except BaseException:
+            self._drop_pending()
+            rest.close()
+            raise
         if lost is None:
             self._prewrite()
         else:
@@ -161,12 +166,23 @@ class Committing:
             branch.connection.abort()
         self._txn.connections.release(branch.shard, branch.connection)
 
+    def _drop_pending(self) -> None:
+        """Interrupted while nothing of them was under way: no answer will give them back."""
+        pending, self._pending = self._pending, []
+        for branch in pending:
+            self._let_go(branch, ConnectionLost("the commit was interrupted"))
+
     async def _settle_dependencies(self) -> None:
         """[R4] Wait until what was replaced is decided, then prewrite where that was held back."""
         held_back, self._held_back, self._guarded = self._held_back, [], False
         self._pending = held_back
         rest = self._awaited()
-        results = await settle([outstanding.wait_dependencies(self._txn, branch) for branch in held_back])
+        try:
+            results = await settle([outstanding.wait_dependencies(self._txn, branch) for branch in held_back])
+        except BaseException:
+            self._drop_pending()
+            rest.close()
+            raise
         for branch, result in zip(tuple(held_back), results, strict=True):
             self._send(branch, result)
         await rest
