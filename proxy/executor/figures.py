@@ -51,11 +51,3 @@ def insert_info(rows: int, parts: Sequence[Figures]) -> bytes:
     )
     warnings = sum(part.warnings for part in parts)
     return b"Records: %d  Duplicates: %d  Warnings: %d" % (rows, duplicates, warnings)
-
-
-def rows_matched(info: bytes) -> int | None:
-    """How many rows an UPDATE found, changed or not; None: the statement does not say."""
-    for label, number in _INFO.findall(info):
-        if label == b"Rows matched":
-            return int(number)
-    return None

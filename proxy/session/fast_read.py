@@ -103,7 +103,11 @@ class FastRead:
         self._connection, self._shard, self._token, self._execution = connection, shard, token, execution
         self._catalog = catalog
         self._validate = bool(plan.tables)
-        connection.relay_nowait(execution.original(), self._on_reply)
+        try:
+            connection.relay_nowait(execution.original(), self._on_reply)
+        except Exception:
+            talk.connections.release(shard, connection)
+            raise
         return True
 
     def _on_reply(self, reply: RelayReply | None, error: Exception | None) -> None:

@@ -26,7 +26,6 @@ from proxy.wire.responses import parse_ok
 from tso.types import ShardName
 from txguard.engine import point_write
 from txguard.engine.committing import Rest
-from txguard.engine.shard import ConnectionLost, ShardError
 from txguard.engine.writing import FirstTry
 
 
@@ -86,7 +85,7 @@ class FastWrite:
         try:
             if point_write.send(unit.transaction, where[0], statement, self._on_reply):
                 return True
-        except (ConnectionLost, ShardError) as error:
+        except Exception as error:
             self._on_reply(None, error)
             return True
         talk.executor.unit = None

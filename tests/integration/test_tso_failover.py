@@ -37,6 +37,7 @@ from proxy.playground.proxy_process import ProxyProcess
 from proxy.playground.servers import Server
 from tests.conftest import AnyServer, StartServers
 from tests.integration.oracle_processes import OracleProcess, all_killed
+from tests.integration.test_proxy_two import connect, run
 from tso.client import RemoteTso
 from tso.errors import TsoError
 from tso.types import Timestamp
@@ -104,16 +105,6 @@ async def cluster(fresh_shard_servers: StartServers, tmp_path: Path) -> AsyncIte
         finally:
             for proxy in proxies:
                 await proxy.stop()
-
-
-def run(connection: Connection[Any], sql: str) -> tuple[tuple[Any, ...], ...]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        return tuple(cursor.fetchall())
-
-
-def connect(proxy: ProxyProcess, database: str | None = None) -> Connection[Any]:
-    return pymysql.connect(host="127.0.0.1", port=proxy.port, user="root", database=database, autocommit=True)
 
 
 class Load:

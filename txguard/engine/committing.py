@@ -86,9 +86,7 @@ class Committing:
 
     def _begun(self, error: Exception | None) -> None:
         if error is not None:
-            self.abort()
-            for branch in self._pending:
-                self._txn.connections.release(branch.shard, branch.connection)
+            self._drop_pending()
             self._on_done(outstanding.interrupted(self._txn, error))
         elif any(branch.variables_set for branch in self._txn.branches.values()):
             self._on_done(self._after_locks())
@@ -134,8 +132,8 @@ class Committing:
             try:
                 branch.connection.run_nowait([statement], partial(self._answered, branch), timeout_s)
                 return
-            except (ConnectionLost, ShardError) as lost:
-                error = lost
+            except Exception as unsent:
+                error = unsent
         self._one_done(branch, error)
 
     def _answered(self, branch: Branch, error: Exception | None) -> None:
@@ -167,7 +165,7 @@ class Committing:
         self._txn.connections.release(branch.shard, branch.connection)
 
     def _drop_pending(self) -> None:
-        """Interrupted while nothing of them was under way: no answer will give them back."""
+        """Nothing of them is under way, so no answer will give them back."""
         pending, self._pending = self._pending, []
         for branch in pending:
             self._let_go(branch, ConnectionLost("the commit was interrupted"))

@@ -15,7 +15,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
-NAMES = frozenset(
+PLACES = frozenset(
     {
         "commit_before_begin",
         "commit_after_begin",
@@ -29,14 +29,12 @@ NAMES = frozenset(
         "resolve_after_decide",
         "resolve_one_undone",
         "resolve_before_end",
-        "without_R1",
-        "without_R2",
-        "without_R3",
-        "without_R4",
-        "without_R5",
     }
 )
-"""`without_R…` are switches: a rule of docs/protocol.md is left out, so that a test can show that it is needed."""
+"""Where a coordinator or a resolver passes."""
+SWITCHES = frozenset({"without_R1", "without_R2", "without_R3", "without_R4", "without_R5"})
+"""A rule of docs/protocol.md is left out, so that a test can show that it is needed."""
+NAMES = PLACES | SWITCHES
 
 
 class FailpointError(Exception):

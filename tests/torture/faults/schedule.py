@@ -24,22 +24,9 @@ from tests.torture.faults.catalog import (
     StalledCommits,
 )
 from tests.torture.faults.toxics import random_toxic
+from txguard.engine import failpoints
 
-PLACES: Final = (
-    "commit_before_begin",
-    "commit_after_begin",
-    "prewrite_before_send",
-    "prewrite_one_done",
-    "commit_before_end",
-    "commit_after_end",
-    "locks_before_delete",
-    "resolve_before_tombstone",
-    "resolve_one_tombstone",
-    "resolve_after_decide",
-    "resolve_one_undone",
-    "resolve_before_end",
-)
-"""The failpoints of txguard/engine/failpoints.py that are places."""
+PLACES: Final = sorted(failpoints.PLACES)
 COMBINED: Final = 0.3
 """How often a fault comes before the one before it is healed."""
 

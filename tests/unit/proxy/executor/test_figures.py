@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.executor.figures import Figures, insert_info, rows_matched, summed
+from proxy.executor.figures import Figures, insert_info, summed
 
 UPDATE = b"Rows matched: 2  Changed: 1  Warnings: 1"
 
@@ -25,8 +25,3 @@ def test_a_split_insert_counts_all_its_rows() -> None:
     parts = [Figures(2, 0, 0, b"Records: 2  Duplicates: 1  Warnings: 0"), Figures(1)]
     assert insert_info(3, parts) == b"Records: 3  Duplicates: 1  Warnings: 0"
     assert insert_info(1, [Figures(1)]) == b""
-
-
-def test_matched_rows_are_those_found() -> None:
-    assert rows_matched(UPDATE) == 2
-    assert rows_matched(b"") is None

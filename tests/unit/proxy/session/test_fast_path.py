@@ -15,6 +15,7 @@ import pytest
 
 from proxy.backend.profile import SessionProfile
 from proxy.backend.reply import RelayReply
+from proxy.errors import MalformedPacket
 from proxy.executor.autocommit import AutocommitRead
 from proxy.executor.table_changes import TableChanged
 from proxy.session.fast_path import FastPath
@@ -63,6 +64,8 @@ class FakeConnection:
 
     def relay_nowait(self, statement: Any, on_reply: Any) -> None:
         step = self.script.popleft()
+        if isinstance(step, MalformedPacket):
+            raise step
         if isinstance(step, Exception):
             on_reply(None, step)
         else:
@@ -252,6 +255,30 @@ class Bench:
     async def rest(self) -> None:
         for work in self.carried_on:
             await work
+
+
+def test_what_cannot_even_be_sent_gives_its_connection_back() -> None:
+    bench = Bench(FakeTso(), MalformedPacket("too short"))
+    with pytest.raises(MalformedPacket):
+        bench.start()
+    assert bench.connections.out == 0
+
+
+SEVERAL_ROWS = "SELECT item FROM orders WHERE user_id = 5"
+
+
+def test_several_rows_while_commits_overtake_each_other_take_the_ordinary_way() -> None:
+    assert not Bench(FakeTso(calm=None), reply("wrong")).start(SEVERAL_ROWS)
+    assert Bench(FakeTso(calm=None), reply("right")).start(), "one row is a state of its own"
+
+
+async def test_several_rows_that_commits_overtook_meanwhile_are_read_again() -> None:
+    bench = Bench(FakeTso(stays_calm=False), reply("wrong"))
+    assert bench.start(SEVERAL_ROWS)
+    await bench.rest()
+    assert b"again" in bench.client.sent
+    assert b"wrong" not in bench.client.sent
+    assert bench.connections.out == 0
 
 
 def test_a_shard_that_is_not_fenced_for_this_epoch_takes_the_ordinary_way() -> None:
