@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
 
+from proxy.backend.awaited import AwaitedRequests, OnReply
 from proxy.backend.deadline import Deadline
 from proxy.backend.exchange import (
     NO_LEADING,
     Buffer,
-    CommandExchange,
     ControlExchange,
     Exchange,
     Leading,
@@ -27,7 +26,7 @@ from proxy.backend.exchange import (
 )
 from proxy.backend.prepared_exchange import PreparedExchange
 from proxy.backend.profile import SessionProfile, switch_statements
-from proxy.backend.reply import PrepareReply, RelayReply
+from proxy.backend.reply import RelayReply
 from proxy.backend.statement_cache import StatementCache
 from proxy.backend.statements import HIGH_WATER_BYTES, PreparedStatement, Statement
 from proxy.backend.stream import ReplyStream
@@ -38,10 +37,7 @@ from proxy.wire.packets import frame
 from proxy.wire.response_scanner import ResponseScanner
 from proxy.wire.responses import ErrPacket, make_err, parse_err
 from txguard.engine.committing import PREWRITE
-from txguard.engine.shard import ConnectionLost, OnDone, Rows, ShardError
-
-OnReply = Callable[[RelayReply | None, Exception | None], None]
-"""Called once: the reply, or a ShardError (of a leading statement), ConnectionLost or OutOfMergeMemory."""
+from txguard.engine.shard import ConnectionLost, OnDone, ShardError
 
 _IN_TRANS = int(Status.IN_TRANS)
 MARK = "@txg_start_ts="
@@ -49,7 +45,7 @@ MARK = "@txg_start_ts="
 UNMARK = "@txg_start_ts=NULL"
 
 
-class BackendConnection(asyncio.Protocol):
+class BackendConnection(AwaitedRequests):
     __slots__ = (
         "_asked_at",
         "_buffer",
@@ -172,36 +168,6 @@ class BackendConnection(asyncio.Protocol):
         exchange = ControlExchange(self._leading(statements, decoded=False))
         self._begin(exchange, lambda _, error: on_done(error), timeout_s)
 
-    async def relay(
-        self, prefix: Sequence[str], statement: Statement, timeout_s: float | None
-    ) -> tuple[list[Rows], RelayReply]:
-        """The prefix's answers, decoded, and the statement's reply, which may be incomplete (`stream`).
-
-        Raises ShardError when the prefix fails; a failing switch of profile is the prefix's failure, or the
-        reply's `error` where there is no prefix.
-        """
-        exchange = self._relay_exchange(statement, self._leading(prefix))
-        reply = await self._run(exchange, timeout_s)
-        assert reply is not None
-        return exchange.rows, reply
-
-    async def run(self, statements: Sequence[str], timeout_s: float | None) -> list[Rows]:
-        """Control statements in one packet, decoded. Raises ShardError at the first that fails."""
-        exchange = ControlExchange(self._leading(statements))
-        await self._run(exchange, timeout_s)
-        return exchange.rows
-
-    async def prepare(self, sql: bytes, timeout_s: float | None) -> PrepareReply:
-        """Prepare `sql` for later executes and give its definitions. The reply's `error`: it cannot be."""
-        exchange = PreparedExchange(sql, None, self._leading(()), self.statements, self.wanted_profile)
-        await self._run(exchange, timeout_s)
-        assert exchange.definitions is not None
-        return exchange.definitions
-
-    async def ping(self, timeout_s: float | None) -> None:
-        """Raises ConnectionLost."""
-        await self._run(CommandExchange(bytes((Command.COM_PING,))), timeout_s)
-
     def abort(self) -> None:
         """Drop the socket at once; the shard rolls the local transaction back."""
         self._lose("the connection was aborted")
@@ -253,15 +219,6 @@ class BackendConnection(asyncio.Protocol):
         if timeout_s is not None:
             self._deadline.set(timeout_s)
         self._transport.write(exchange.request)
-
-    async def _run(self, exchange: Exchange, timeout_s: float | None) -> RelayReply | None:
-        waiter: asyncio.Future[RelayReply | None] = self._loop.create_future()
-        self._begin(exchange, partial(_settle, waiter), timeout_s)
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            self.abort()
-            raise
 
     # ---------------------------------------------------------------- the socket
 
@@ -397,17 +354,6 @@ class BackendConnection(asyncio.Protocol):
         if self._on_closed is not None:
             self._on_closed(self)
             self._on_closed = None
-
-
-def _settle(
-    waiter: asyncio.Future[RelayReply | None], reply: RelayReply | None, error: Exception | None
-) -> None:
-    if waiter.done():
-        return
-    if error is not None:
-        waiter.set_exception(error)
-    else:
-        waiter.set_result(reply)
 
 
 def _error_reply(failure: ErrPacket) -> RelayReply:

@@ -47,81 +47,7 @@ NO_LEADING = Leading()
 
 
 class Exchange:
-    """The common part, and what a connection may ask of any exchange."""
-
-    __slots__ = ()
-
-    request: bytes
-    output: bytes | None
-    """To be written now."""
-    statement: Statement | None
-    """The client's, which is relayed; None where there is none."""
-    scanner: ResponseScanner
-    """Of the answer that comes now."""
-    body_start: int
-    """Where the answer to the client's statement begins in the buffer."""
-    leading: Leading
-    rows: list[Rows]
-    """The decoded answers of the caller's leading statements."""
-    failure: ErrPacket | None
-    failed_at: int
-    """Which of the leading statements failed, from 0."""
-
-    rewrites = False
-    """Whether `feed` needs a bytearray."""
-    binary = False
-    """Whether rows come in the binary form."""
-    must_abort = False
-    """After a failure: something that must not count has been sent behind the leading statements."""
-
-    def feed(self, data: Buffer) -> bool:
-        """True: the answer is complete and ends at `end`. Raises MalformedPacket."""
-        raise NotImplementedError
-
-    def take_output(self) -> bytes:
-        """`output`, which is then written."""
-        raise NotImplementedError
-
-    def body_dropped(self) -> None:
-        """All that has come of the client's answer is gone from the buffer, and the rest will begin it."""
-
-    @property
-    def end(self) -> int:
-        return self.scanner.position
-
-    @property
-    def in_body(self) -> bool:
-        """Whether all that comes now is the client's own answer, which may be handed over in parts."""
-        return False
-
-
-class TextRelay(Exchange):
-    """COM_QUERY of a client and nothing else. The hot path: a scanner."""
-
-    __slots__ = ("request", "scanner", "statement")
-
-    leading = NO_LEADING
-    output = None
-    rows: list[Rows] = []  # noqa: RUF012 (nothing ever adds to it)
-    failure = None
-    failed_at = 0
-    body_start = 0
-
-    def __init__(self, statement: TextStatement) -> None:
-        self.statement = statement
-        self.request = frame(_QUERY + statement.sql)
-        self.scanner = ResponseScanner()
-
-    def feed(self, data: Buffer) -> bool:
-        return self.scanner.scan(data)
-
-    @property
-    def in_body(self) -> bool:
-        return True
-
-
-class LedExchange(Exchange):
-    """An exchange that may have leading statements."""
+    """One request and its answer; what a connection may ask of any exchange."""
 
     __slots__ = (
         "body_start",
@@ -135,23 +61,51 @@ class LedExchange(Exchange):
         "statement",
     )
 
+    rewrites = False
+    """Whether `feed` needs a bytearray."""
+    binary = False
+    """Whether rows come in the binary form."""
+    must_abort = False
+    """After a failure: something that must not count has been sent behind the leading statements."""
+
     def __init__(self, leading: Leading, statement: Statement | None, request: bytes) -> None:
         self.leading = leading
         self.statement = statement
+        """The client's, which is relayed; None where there is none."""
         self.request = request
-        self.output = None
-        self.rows = []
-        self.failure = None
+        self.output: bytes | None = None
+        """To be written now."""
+        self.rows: list[Rows] = []
+        """The decoded answers of the caller's leading statements."""
+        self.failure: ErrPacket | None = None
         self.failed_at = 0
+        """Which of the leading statements failed, from 0."""
         self.scanner = ResponseScanner()
+        """Of the answer that comes now."""
         self.body_start = 0
+        """Where the answer to the client's statement begins in the buffer."""
+
+    def feed(self, data: Buffer) -> bool:
+        """True: the answer is complete and ends at `end`. Raises MalformedPacket."""
+        raise NotImplementedError
 
     def take_output(self) -> bytes:
+        """`output`, which is then written."""
         output, self.output = self.output, None
         return output or b""
 
     def body_dropped(self) -> None:
+        """All that has come of the client's answer is gone from the buffer, and the rest will begin it."""
         self.body_start = 0
+
+    @property
+    def end(self) -> int:
+        return self.scanner.position
+
+    @property
+    def in_body(self) -> bool:
+        """Whether all that comes now is the client's own answer, which may be handed over in parts."""
+        return False
 
     def _leading_results(self, data: Buffer, start: int, scanner: ResponseScanner) -> None:
         """All leading statements have been answered, or one has failed and nothing came after it."""
@@ -164,7 +118,23 @@ class LedExchange(Exchange):
             self.rows = decode_results(data, start, count, self.leading.encoding)[self.leading.profile :]
 
 
-class CommandExchange(LedExchange):
+class TextRelay(Exchange):
+    """COM_QUERY of a client and nothing else. The hot path: a scanner."""
+
+    __slots__ = ()
+
+    def __init__(self, statement: TextStatement) -> None:
+        super().__init__(NO_LEADING, statement, frame(_QUERY + statement.sql))
+
+    def feed(self, data: Buffer) -> bool:
+        return self.scanner.scan(data)
+
+    @property
+    def in_body(self) -> bool:
+        return True
+
+
+class CommandExchange(Exchange):
     """A command that is answered by one OK or ERR, such as COM_PING."""
 
     __slots__ = ()
@@ -178,7 +148,7 @@ class CommandExchange(LedExchange):
         return done
 
 
-class ControlExchange(LedExchange):
+class ControlExchange(Exchange):
     """Control statements in one packet."""
 
     __slots__ = ()
@@ -193,7 +163,7 @@ class ControlExchange(LedExchange):
         return True
 
 
-class LedTextRelay(LedExchange):
+class LedTextRelay(Exchange):
     """COM_QUERY of a client behind leading statements, in one packet with them."""
 
     __slots__ = ("_led",)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 
-from proxy.backend.exchange import Buffer, Leading, LedExchange
+from proxy.backend.exchange import Buffer, Exchange, Leading
 from proxy.backend.profile import SessionProfile
 from proxy.backend.reply import PrepareReply
 from proxy.backend.statement_cache import CachedStatement, StatementCache
@@ -32,7 +32,7 @@ class _Step(enum.Enum):
     EXECUTE = enum.auto()
 
 
-class PreparedExchange(LedExchange):
+class PreparedExchange(Exchange):
     """Leading statements, then COM_STMT_PREPARE of `sql`, each where needed."""
 
     __slots__ = ("_cache", "_profile", "_sql", "_step", "definitions", "prepare_scanner")

@@ -6,14 +6,15 @@ of the shard's connection; `to_client` puts the session's in where they differ.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Coroutine, Iterator
+from typing import Any, NamedTuple, Protocol
 
+from proxy.backend.large_reply import drain, next_chunk
 from proxy.wire.binary_rows import parse_binary_row
 from proxy.wire.columns import ColumnDefinition, parse_column_definition
 from proxy.wire.convert import to_text
 from proxy.wire.packets import renumber, split_packets
-from proxy.wire.response_scanner import SESSION_BITS, PrepareScanner, ResponseScanner
+from proxy.wire.response_scanner import SESSION_BITS, PrepareScanner, ResponseScanner, patch_status
 from proxy.wire.responses import is_err
 from proxy.wire.text_rows import parse_text_row
 from txguard.engine.shard import ShardError
@@ -28,7 +29,7 @@ class Chunk(NamedTuple):
 class ChunkSource(Protocol):
     """The connection that a large answer still comes from."""
 
-    async def next_chunk(self) -> Chunk | None:
+    def next_chunk(self) -> Coroutine[Any, Any, Chunk | None]:
         """None: the answer is complete. Raises ConnectionLost."""
         ...
 
@@ -39,7 +40,7 @@ class RelayReply:
     The attributes about the end (`error`, `status`, `warnings`) hold for what has come so far.
     """
 
-    __slots__ = ("_base", "_binary", "_client_status", "_marks", "_scanner", "_shift", "_source", "packets")
+    __slots__ = ("_base", "_binary", "_marks", "_scanner", "_shift", "client_status", "packets", "source")
 
     def __init__(
         self,
@@ -56,13 +57,13 @@ class RelayReply:
         """As they are framed for a client, with the shard's status words. Not to be changed."""
         self._base = base
         self._binary = binary
-        self._source = source
-        self._client_status: int | None = None
+        self.source = source
+        self.client_status: int | None = None
         self._shift = 0
 
     @property
     def complete(self) -> bool:
-        return self._source is None
+        return self.source is None
 
     @property
     def error(self) -> ShardError | None:
@@ -115,38 +116,27 @@ class RelayReply:
             sequence == 1
             and not scanner.mixed_status
             and (scanner.status & SESSION_BITS == status or not self._marks)
-            and self._source is None
+            and self.source is None
         ):
             return self.packets
-        self._client_status = status
+        self.client_status = status
         packets = bytearray(self.packets)
         patch_status(packets, (mark - self._base for mark in self._marks), status)
         if sequence != 1:
             renumber(packets, sequence)
-            if self._source is None:
+            if self.source is None:
                 self._shift = sequence - 1
             else:
                 scanner.renumber_on(scanner.sequence + sequence - 1)
         return packets
 
-    async def chunks(self) -> AsyncIterator[bytes | bytearray]:
-        """The rest of a large answer, each chunk ready to be sent. Until it ends the connection is busy."""
-        while self._source is not None:
-            chunk = await self._source.next_chunk()
-            if chunk is None:
-                self._source = None
-                return
-            if self._client_status is None:
-                yield chunk.packets
-                continue
-            packets = bytearray(chunk.packets)
-            patch_status(packets, chunk.marks, self._client_status)
-            yield packets
+    def next_chunk(self) -> Coroutine[Any, Any, bytes | bytearray | None]:
+        """More of a large answer, ready to be sent; None: that was all. Until then the connection is busy."""
+        return next_chunk(self)
 
-    async def drain(self) -> None:
+    def drain(self) -> Coroutine[Any, Any, None]:
         """Drop the rest of the answer, so that the connection can be used again."""
-        async for _ in self.chunks():
-            pass
+        return drain(self)
 
     def columns(self) -> list[ColumnDefinition]:
         """Of the first result; none for an OK or ERR."""
@@ -226,9 +216,3 @@ class PrepareReply:
         skip = 1 + (self.num_params + 1 if self.num_params else 0)
         payloads = list(split_packets(self.packets))[skip : skip + self.num_columns]
         return [parse_column_definition(payload) for payload in payloads]
-
-
-def patch_status(packets: bytearray, marks: Iterator[int] | tuple[int, ...], status: int) -> None:
-    for mark in marks:
-        word = int.from_bytes(packets[mark : mark + 2], "little") & ~SESSION_BITS | status
-        packets[mark : mark + 2] = word.to_bytes(2, "little")

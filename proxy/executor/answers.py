@@ -80,7 +80,7 @@ class Answer:
         else:
             client = self._client
             client.write(bytes(reply.to_client(self._flags(), client.sequence)))
-            async for chunk in reply.chunks():
+            while (chunk := await reply.next_chunk()) is not None:
                 client.write(bytes(chunk))
                 await client.drain()
             self.rows_sent = reply.row_count

@@ -19,6 +19,7 @@ from proxy.backend.connection import BackendConnection
 from proxy.backend.reply import RelayReply
 from proxy.backend.statements import TextStatement
 from proxy.executor.answers import Answer
+from proxy.executor.asked_routes import shards
 from proxy.executor.autocommit import AutocommitRead, reads_one_row
 from proxy.executor.away_rows import away_rows
 from proxy.executor.collate import filter_show
@@ -26,7 +27,7 @@ from proxy.executor.connections import SessionConnections
 from proxy.executor.execution import Execution
 from proxy.executor.inserts import Insert
 from proxy.executor.reads import Read
-from proxy.executor.routes import Shards, shards
+from proxy.executor.routes import Shards
 from proxy.executor.services import Services
 from proxy.executor.table_changes import TableChanged, require_unchanged
 from proxy.executor.table_status import merge_table_status

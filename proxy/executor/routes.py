@@ -1,17 +1,15 @@
 """From a plan's route and a statement's values to the shards it goes to.
 
-`shards_nowait` is the hot path: it answers at once for every key whose place can be computed here; `shards` may ask a
-server how a collation sees a text.
+The hot path: it answers at once for every key whose place can be computed here. For the others there is `asked_routes`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from proxy.errors import NotSupported
 from proxy.executor.execution import Execution
 from proxy.routing.catalog import Catalog
-from proxy.sql.plan import AllShards, AnyShard, ByKeys, FirstShard, OneShard, Route, SameShard
+from proxy.sql.plan import AllShards, AnyShard, ByKeys, FirstShard, OneShard, Route
 from tso.types import ShardName
 
 Shards = tuple[ShardName, ...]
@@ -20,7 +18,7 @@ PickAny = Callable[[], ShardName]
 
 
 def shards_nowait(route: Route, execution: Execution, catalog: Catalog, pick_any: PickAny) -> Shards | None:
-    """None: await `shards`."""
+    """None: await `asked_routes.shards`."""
     if isinstance(route, ByKeys):
         return _by_keys_nowait(route, execution, catalog)
     if isinstance(route, AnyShard):
@@ -32,22 +30,6 @@ def shards_nowait(route: Route, execution: Execution, catalog: Catalog, pick_any
     if isinstance(route, AllShards):
         return catalog.all_shards
     return None
-
-
-async def shards(
-    route: Route, execution: Execution, catalog: Catalog, pick_any: PickAny, refusal: str
-) -> Shards:
-    """The shards, in the catalog's order. `refusal` names the construct when a SameShard route gives several."""
-    at_once = shards_nowait(route, execution, catalog, pick_any)
-    if at_once is not None:
-        return at_once
-    if isinstance(route, ByKeys):
-        return await _by_keys(route, execution, catalog)
-    assert isinstance(route, SameShard)
-    found = {await _by_keys(member, execution, catalog) for member in route.members}
-    if len(found) != 1 or len(next(iter(found))) != 1:
-        raise NotSupported(refusal)
-    return found.pop()
 
 
 def _by_keys_nowait(route: ByKeys, execution: Execution, catalog: Catalog) -> Shards | None:
@@ -62,18 +44,9 @@ def _by_keys_nowait(route: ByKeys, execution: Execution, catalog: Catalog) -> Sh
         if shards is None:
             return None
         found.update(shards)
-    return _ordered(found, catalog)
+    return ordered(found, catalog)
 
 
-async def _by_keys(route: ByKeys, execution: Execution, catalog: Catalog) -> Shards:
-    found: set[ShardName] = set()
-    for key in route.keys:
-        value = execution.key(key)
-        if value is not None:
-            found.update(await catalog.lookup(route.table, value))
-    return _ordered(found, catalog)
-
-
-def _ordered(found: set[ShardName], catalog: Catalog) -> Shards:
+def ordered(found: set[ShardName], catalog: Catalog) -> Shards:
     """No key that is not NULL: nothing matches, which any one shard can say."""
     return tuple(shard for shard in catalog.all_shards if shard in found) or catalog.all_shards[:1]

@@ -50,18 +50,13 @@ class ClientSocket(asyncio.Protocol):
             self._tls.write(data)
             self._transport.write(self._tls.take_output())
 
-    async def wait_writable(self, timeout_s: float) -> bool:
-        """Wait until the client has taken most of what was sent, or is gone. False: not in time."""
+    def until_writable(self) -> asyncio.Future[None] | None:
+        """Done once the client has taken most of what was sent, or is gone; None: now."""
         if not self.write_paused or self._transport.is_closing():
-            return True
+            return None
         if self._writable is None or self._writable.done():
             self._writable = self.loop.create_future()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await asyncio.shield(self._writable)
-        except TimeoutError:
-            return False
-        return True
+        return self._writable
 
     def give_up_writing(self) -> None:
         """Nothing more will be taken: who waits for it need not."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.errors import MalformedPacket, ProxyError, UnknownCommand
 from proxy.executor.client_errors import client_error
 from proxy.server.answers import Answers
+from proxy.server.command_task import carried_out, drained
 from proxy.server.commands import COMMANDS, UNANSWERED
 from proxy.server.connection_phase import ConnectionPhase, PhaseState
 from proxy.server.handler import Session
@@ -123,13 +124,12 @@ class FrontConnection(Answers):
             self.write(packets)
         if self.turn is _ANSWERING:
             self.turn = _IDLE
-            self._command_over()
+            self.command_over()
         elif self.turn is _TASK:
             self.turn = _TASK_ANSWERED
 
-    async def drain(self) -> None:
-        if not await self.wait_writable(self.listener.settings.write_timeout_s):
-            self.kill()
+    def drain(self) -> Coroutine[Any, Any, None]:
+        return drained(self)
 
     def send_error(self, errno: int, sqlstate: str, message: str) -> None:
         if self.phase is not Phase.LOGIN:
@@ -255,7 +255,7 @@ class FrontConnection(Answers):
             else:
                 pending = self._session.on_change_user(login)
         except Exception as error:
-            self._report(error)
+            self.report(error)
             return
         if pending is not None:
             self._spawn(pending)
@@ -289,7 +289,7 @@ class FrontConnection(Answers):
         try:
             pending = session.on_query(sql)
         except Exception as error:
-            self._report(error)
+            self.report(error)
             return
         if pending is not None:
             self._spawn(pending)
@@ -309,7 +309,7 @@ class FrontConnection(Answers):
         if run is None:
             self.turn = _ANSWERING
             name = Command(command).name if command in _KNOWN else f"0x{command & 0xFF:02x}"
-            self._report(UnknownCommand(f"TxGuard does not know the command {name}"))
+            self.report(UnknownCommand(f"TxGuard does not know the command {name}"))
             return
         self.turn = _ANSWERING
         try:
@@ -318,7 +318,7 @@ class FrontConnection(Answers):
             if command in UNANSWERED and not isinstance(error, MalformedPacket):
                 self.finish()
             else:
-                self._report(error)
+                self.report(error)
             return
         if pending is not None:
             self._spawn(pending)
@@ -328,26 +328,24 @@ class FrontConnection(Answers):
             self.turn = _TASK
         elif self.turn is _IDLE:
             self.turn = _TASK_ANSWERED
-        self.listener.spawn(self._await(pending))
+        self.listener.spawn(carried_out(self, pending))
 
-    async def _await(self, pending: Coroutine[Any, Any, None]) -> None:
-        try:
-            await pending
-            if self.turn is _TASK:
-                raise RuntimeError("a command ended without an answer")
-        except Exception as error:
-            self._report(error)
-        finally:
-            self.turn = _IDLE
-            self._command_over()
+    @property
+    def unanswered(self) -> bool:
+        """Whether the command in hand still owes its answer, though a task carries it out."""
+        return self.turn is _TASK
 
-    def _report(self, error: Exception) -> None:
+    def task_over(self) -> None:
+        self.turn = _IDLE
+        self.command_over()
+
+    def report(self, error: Exception) -> None:
         """An exception becomes the command's answer, unless it has been answered."""
         what = client_error(error)
         if self.turn in (Turn.ANSWERING, Turn.TASK):
             self.send_error(what.errno, what.sqlstate, what.message)
 
-    def _command_over(self) -> None:
+    def command_over(self) -> None:
         phase = self.phase
         if phase is _LINGERING or phase is _CLOSED:
             self._close_session()

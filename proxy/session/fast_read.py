@@ -11,18 +11,15 @@ from __future__ import annotations
 
 from proxy.backend.connection import BackendConnection
 from proxy.backend.reply import RelayReply
-from proxy.executor.answers import Answer
-from proxy.executor.autocommit import AutocommitRead, reads_one_row
+from proxy.executor.autocommit import reads_one_row
 from proxy.executor.client import Client
 from proxy.executor.execution import BoundStatement, Execution
 from proxy.executor.routes import shards_nowait
-from proxy.executor.table_changes import require_unchanged
-from proxy.executor.warnings import fetch_warnings
 from proxy.routing.catalog import Catalog
-from proxy.routing.tables import Table
 from proxy.session.conversation import CarryOn, Conversation
 from proxy.session.phases import Phase
 from proxy.session.query_engine import QueryEngine
+from proxy.session.read_on import read_again, read_on
 from proxy.sql.plan import Planned, QueryPlan
 from proxy.wire.capabilities import Status
 from tso.types import ShardName
@@ -38,41 +35,41 @@ class FastRead:
         "_calm",
         "_carry_on",
         "_catalog",
-        "_client",
-        "_connection",
         "_counters",
-        "_execution",
-        "_query_engine",
-        "_shard",
-        "_talk",
-        "_token",
         "_tso",
-        "_validate",
+        "client",
+        "connection",
+        "execution",
+        "query_engine",
+        "shard",
+        "talk",
+        "token",
+        "validate",
     )
 
     def __init__(
         self, talk: Conversation, client: Client, query_engine: QueryEngine, carry_on: CarryOn
     ) -> None:
-        self._talk = talk
-        self._client = client
-        self._query_engine = query_engine
+        self.talk = talk
+        self.client = client
+        self.query_engine = query_engine
         self._carry_on = carry_on
         self._tso = talk.process.services.engine.tso
         self._counters = talk.process.registry.counters
         self._catalog: Catalog
-        self._connection: BackendConnection
-        self._execution: Execution
-        self._shard: ShardName
+        self.connection: BackendConnection
+        self.execution: Execution
+        self.shard: ShardName
         self._calm: int | None = None
         """Of a read of several rows."""
-        self._token = 0
-        self._validate = False
+        self.token = 0
+        self.validate = False
 
     def read(self, planned: Planned, plan: QueryPlan, bound: BoundStatement | None) -> bool:
         """False: declined, nothing has happened. True: the reply's callback answers."""
         if plan.template_only:
             return False
-        talk = self._talk
+        talk = self.talk
         state = talk.state
         if (
             talk.transactions.phase is not Phase.IDLE
@@ -100,9 +97,9 @@ class FastRead:
         if connection is None:
             return False
         self._calm = calm
-        self._connection, self._shard, self._token, self._execution = connection, shard, token, execution
+        self.connection, self.shard, self.token, self.execution = connection, shard, token, execution
         self._catalog = catalog
-        self._validate = bool(plan.tables)
+        self.validate = bool(plan.tables)
         try:
             connection.relay_nowait(execution.original(), self._on_reply)
         except Exception:
@@ -116,80 +113,37 @@ class FastRead:
             or not reply.complete
             or reply.warnings
             or reply.error is not None
-            or (self._validate and not self._stands())
+            or (self.validate and not self._stands())
         ):
             self._unusual(reply)
             return
-        talk, client = self._talk, self._client
-        talk.connections.release(self._shard, self._connection)
+        talk, client = self.talk, self.client
+        talk.connections.release(self.shard, self.connection)
         self._counters.fast_reads += 1
         diagnostics = talk.state.diagnostics
         diagnostics.row_count, diagnostics.found_rows = -1, reply.row_count
-        if diagnostics.conditions and self._validate:
+        if diagnostics.conditions and self.validate:
             diagnostics.conditions = []
         talk.is_over()
         client.finish(reply.to_client(AUTOCOMMIT, client.sequence))
 
     def _stands(self) -> bool:
         """[R5]; and the tables are still those that the statement was planned with."""
-        if self._catalog is not self._talk.process.services.catalog_store.current:
+        if self._catalog is not self.talk.process.services.catalog_store.current:
             return False
         if failpoints.active("without_R5"):
             return True
-        return self._was_calm() and self._tso.validate_read_nowait(self._shard, self._token) is True
+        return self.was_calm() and self._tso.validate_read_nowait(self.shard, self.token) is True
 
-    def _was_calm(self) -> bool:
-        return self._calm is None or self._tso.was_calm_nowait(self._shard, self._calm)
+    def was_calm(self) -> bool:
+        return self._calm is None or self._tso.was_calm_nowait(self.shard, self._calm)
 
     def _unusual(self, reply: RelayReply | None) -> None:
-        if self._client.closed:
-            self._talk.connections.release(self._shard, self._connection)
-            self._client.finish()
+        if self.client.closed:
+            self.talk.connections.release(self.shard, self.connection)
+            self.client.finish()
         elif reply is None:
-            self._talk.connections.release(self._shard, self._connection)
-            self._carry_on(self._again())
+            self.talk.connections.release(self.shard, self.connection)
+            self._carry_on(read_again(self))
         else:
-            self._carry_on(self._rest(reply))
-
-    async def _again(self) -> None:
-        """The ordinary way, from the beginning: a read that did not come to its end harmed nobody."""
-        execution = self._execution
-        answer = Answer(self._client, self._talk.status, binary=execution.binary)
-        await self._query_engine.run(execution.planned, answer, execution.bound)
-        self._talk.is_over()
-        answer.finish()
-
-    async def _rest(self, reply: RelayReply) -> None:
-        """Validate with patience, pass a large answer on, fetch warnings."""
-        talk, connection, shard, execution = self._talk, self._connection, self._shard, self._execution
-        engine = talk.process.services.engine
-        read = AutocommitRead(
-            shard, execution.original, talk.connections, engine.tso, engine.settings, self._validate
-        )
-        answer = Answer(self._client, talk.status, binary=execution.binary)
-        try:
-            require_unchanged(talk.process.services.catalog_store, _tables(execution))
-            stands = self._was_calm() and await read.stands(self._token)
-            if stands:
-                if reply.error is not None:
-                    raise reply.error
-                await answer.relay(reply)
-                if reply.warnings:
-                    talk.executor.conditions = await fetch_warnings(
-                        connection, engine.settings.control_timeout_s
-                    )
-            else:
-                await reply.drain()
-        finally:
-            talk.connections.release(shard, connection)
-        if stands:
-            talk.note_result(answer, touches_tables=self._validate)
-            talk.is_over()
-            answer.finish()
-        else:
-            await self._again()
-
-
-def _tables(execution: Execution) -> tuple[Table, ...]:
-    plan = execution.planned.plan
-    return plan.tables if isinstance(plan, QueryPlan) else ()
+            self._carry_on(read_on(self, reply))

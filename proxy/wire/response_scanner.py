@@ -12,6 +12,7 @@ Hot path: `_scan_at_once`.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from struct import Struct
 
 from proxy.errors import MalformedPacket
@@ -272,3 +273,10 @@ class PrepareScanner:
         self.params = int.from_bytes(payload[7:9], "little")
         self.warnings = int.from_bytes(payload[10:12], "little")
         self._remaining = sum(count + 1 for count in (self.params, self.columns) if count)
+
+
+def patch_status(packets: bytearray, marks: Iterable[int], status: int) -> None:
+    """Put `status` for the SESSION_BITS of the status words at `marks`."""
+    for mark in marks:
+        word = int.from_bytes(packets[mark : mark + 2], "little") & ~SESSION_BITS | status
+        packets[mark : mark + 2] = word.to_bytes(2, "little")

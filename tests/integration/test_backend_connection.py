@@ -333,7 +333,7 @@ async def test_a_large_answer_is_streamed_whole(connection: BackendConnection) -
         with pytest.raises(RuntimeError):
             await connection.ping(5)
         got = bytearray(reply.to_client(2))
-        async for chunk in reply.chunks():
+        while (chunk := await reply.next_chunk()) is not None:
             got += chunk
         assert bytes(got) == bytes(whole.packets)
         assert reply.complete

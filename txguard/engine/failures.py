@@ -6,6 +6,8 @@ was sent, and that is not known to have undone it everywhere, costs the whole tr
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from tso.errors import TransactionUnknown, TsoError, TsoTimeout
@@ -54,6 +56,21 @@ def oracle_error(error: TsoError) -> OracleUnavailable:
     if isinstance(error, TsoTimeout):
         return OracleUnavailable("the timestamp oracle did not answer in time; try again")
     return OracleUnavailable(f"{error}; nothing was committed, try again")
+
+
+@asynccontextmanager
+async def statement_scope(txn: Transaction, *, sent: bool = False) -> AsyncIterator[None]:
+    """What every statement begins with, and what an error or an interruption in its middle leads to."""
+    txn.require_active()
+    txn.sent = sent
+    try:
+        await txn.begin()
+        yield
+    except Exception as error:
+        raise await failed(txn, error, sent=txn.sent) from error
+    except BaseException:
+        txn.abandon("a statement was interrupted")
+        raise
 
 
 async def failed(txn: Transaction, error: Exception, *, sent: bool = False) -> Exception:

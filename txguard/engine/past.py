@@ -16,6 +16,7 @@ from txguard.engine.branch import Branch, Build, Connections, Isolation, start_s
 from txguard.engine.concurrent import gather
 from txguard.engine.conflicts import ConflictCheck
 from txguard.engine.engine import Engine
+from txguard.engine.failures import statement_scope
 from txguard.engine.install import ANY_MARK, SINGLE_SHARD_MARK
 from txguard.engine.patch import NewerThan
 from txguard.engine.shard import Reply
@@ -35,13 +36,13 @@ class PastTransaction(Transaction):
         self.instant = instant
 
     async def read(self, shards: Sequence[ShardName], build: Build, *, quiet: bool = False) -> list[Reply]:
-        async with self._statement():
+        async with statement_scope(self):
             branches = await self._open(shards)
             too_new = NewerThan(self.instant)
             return await gather([self.relay(branch, [], build(branch.shard, too_new)) for branch in branches])
 
     async def open_snapshot(self, shards: Sequence[ShardName], *, quiet: bool = False) -> None:
-        async with self._statement():
+        async with statement_scope(self):
             await self._open(shards)
 
     async def write(

@@ -8,8 +8,7 @@ Source: docs/protocol.md, "A transaction".
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tso.clock import MAX_TIMESTAMP
@@ -28,7 +27,7 @@ from txguard.engine.branch import (
 from txguard.engine.commit import commit
 from txguard.engine.concurrent import gather, settle
 from txguard.engine.conflicts import ConflictCheck
-from txguard.engine.failures import CONFLICT_ERRNOS, LOST_ERRNOS, failed, oracle_error
+from txguard.engine.failures import CONFLICT_ERRNOS, LOST_ERRNOS, oracle_error, statement_scope
 from txguard.engine.install import CLEAR_VARIABLES
 from txguard.engine.read_committed import read_committed
 from txguard.engine.shard import ConnectionLost, Reply
@@ -81,7 +80,7 @@ class Transaction:
         `build(shard, too_new)` gives the statement as the client wrote it for an empty `too_new`, and the
         form of [R3] otherwise. `quiet`: a join, for which that form is slow, so a snapshot is taken quietly.
         """
-        async with self._statement():
+        async with statement_scope(self):
             branches = await self._branches(shards)
             if self.isolation is Isolation.READ_COMMITTED:
                 return await read_committed(self, branches, build)
@@ -96,7 +95,7 @@ class Transaction:
         """
         if not self.isolation.has_snapshot:
             return
-        async with self._statement():
+        async with statement_scope(self):
             await snapshot.open_views(self, await self._branches(shards), quiet=quiet)
 
     async def write(
@@ -117,32 +116,18 @@ class Transaction:
         many rows by whole primary key; where it finds them all, `checks` need not be asked. `first`: what became of
         the statement where `point_write` has sent it already.
         """
-        async with self._statement(sent=first is not None):
+        async with statement_scope(self, sent=first is not None):
             branches = await self._branches(shards)
             if self.read_ts is not None:
                 await snapshot.open_views(self, branches, quiet=False)
             statement = WriteStatement(build, locking_read, inserts, checks, expected_rows, first)
             return await write(self, branches, statement)
 
-    @asynccontextmanager
-    async def _statement(self, *, sent: bool = False) -> AsyncIterator[None]:
-        """What every statement begins with, and what an error or an interruption in its middle leads to."""
-        self._require_active()
-        self.sent = sent
-        try:
-            await self._begin()
-            yield
-        except Exception as error:
-            raise await failed(self, error, sent=self.sent) from error
-        except BaseException:
-            self.abandon("a statement was interrupted")
-            raise
-
     # ---------------------------------------------------------------- savepoints
 
     async def savepoint(self, name: str) -> None:
         """One that opens later is ended by a roll-back to it."""
-        async with self._statement():
+        async with statement_scope(self):
             await savepoints.savepoint(self, name)
 
     def has_savepoint(self, name: str) -> bool:
@@ -150,18 +135,18 @@ class Transaction:
 
     async def rollback_to(self, name: str) -> None:
         """Undo what came after the savepoint `name`, which stays. The caller has checked that it exists."""
-        async with self._statement():
+        async with statement_scope(self):
             await savepoints.rollback_to(self, name)
 
     async def release_savepoint(self, name: str) -> None:
-        async with self._statement():
+        async with statement_scope(self):
             await savepoints.release_savepoint(self, name)
 
     # ---------------------------------------------------------------- the end
 
     async def commit(self) -> None:
         """Returns when the transaction is durable on every participant; see commit.py for what it may raise."""
-        self._require_active()
+        self.require_active()
         await commit(self)
 
     async def rollback(self) -> None:
@@ -217,7 +202,7 @@ class Transaction:
         """[R1] The snapshot that a write may overwrite nothing newer than; None: it may overwrite what it finds."""
         return None if self.isolation is Isolation.LAX_REPEATABLE_READ else self.read_ts
 
-    def _require_active(self) -> None:
+    def require_active(self) -> None:
         if self.state is TransactionState.LOST:
             raise TransactionLost(f"{self.lost_reason}; the transaction must be rolled back: send ROLLBACK")
         if self.state is not TransactionState.ACTIVE:
@@ -227,7 +212,7 @@ class Transaction:
         assert self.start_ts is not None
         return self.start_ts
 
-    async def _begin(self) -> None:
+    async def begin(self) -> None:
         if self.start_ts is None:
             # Before the oracle is asked: when its epoch changes meanwhile, the records of this one are refused.
             self.epoch = self.engine.tso.epoch

@@ -148,7 +148,7 @@ async def test_a_streamed_answer_gets_the_same_treatment(cut: int, chunk_bytes: 
     scanner.forget(ready)
     assert not reply.complete
     got = bytearray(reply.to_client(IN_TRANS, sequence))
-    async for chunk in reply.chunks():
+    while (chunk := await reply.next_chunk()) is not None:
         got += chunk
     assert bytes(got) == expected
     assert reply.complete

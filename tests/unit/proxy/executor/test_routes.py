@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from proxy.errors import NotSupported
+from proxy.executor.asked_routes import shards
 from proxy.executor.execution import Execution, Reading
-from proxy.executor.routes import shards, shards_nowait
+from proxy.executor.routes import shards_nowait
 from proxy.sql.plan import QueryPlan
 from tests.unit.proxy.executor.test_inserts import catalog
 from tests.unit.proxy.routing.routing_fakes import SHARDS
