@@ -11,9 +11,8 @@ from typing import Any
 
 import pymysql
 import pytest
-from click.testing import Result
 from pymysql.connections import Connection
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from proxy.cli import audit
 from proxy.cli.app import build
