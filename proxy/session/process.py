@@ -8,6 +8,7 @@ from typing import Any
 
 from proxy.ddl.ddl import Ddl
 from proxy.executor.services import Services
+from proxy.session.killing import kill_thread
 from proxy.session.profiles import ServerDefaults
 from proxy.session.registry import SessionRegistry
 from proxy.session.results import LocalResult
@@ -15,7 +16,6 @@ from proxy.session.shard_questions import SettingsMemory
 from proxy.sql.plan import AdminShowPlan, Planned
 from proxy.sql.planner import Planner
 from tso.types import ShardName
-from txguard.engine.shard import ConnectionLost, ShardError, ShardUnavailable, borrow
 
 AdminCommand = Callable[[AdminShowPlan], Awaitable[LocalResult]]
 
@@ -47,14 +47,4 @@ class Process:
 
     def kill_on_shard(self, shard: ShardName, thread_id: int, *, query_only: bool) -> None:
         """Stop what a shard's thread runs, from another connection; in the background."""
-        self.spawn(_kill(self.services, shard, thread_id, "QUERY" if query_only else "CONNECTION"))
-
-
-async def _kill(services: Services, shard: ShardName, thread_id: int, what: str) -> None:
-    """A shard that does not answer, or a thread that is gone already, needs no killing."""
-    settings = services.engine.settings
-    try:
-        async with borrow(services.engine.shards[shard], settings.acquire_timeout_s) as connection:
-            await connection.run([f"KILL {what} {thread_id}"], settings.control_timeout_s)
-    except (ShardUnavailable, ShardError, ConnectionLost):
-        pass
+        self.spawn(kill_thread(self.services, shard, thread_id, "QUERY" if query_only else "CONNECTION"))
