@@ -41,6 +41,7 @@ COMPILED_TESTS ?= tests/integration/test_proxy_*.py tests/integration/test_front
 	tests/integration/test_deadlocks.py tests/integration/test_time_travel.py tests/crash
 test-compiled: $(COMPILED)/.installed
 	@scripts/ensure_servers.sh test
+	@$(COMPILED)/bin/python -P -c "import proxy.server.front as m; m.__file__.endswith('.so') or exit('not compiled')"
 	@$(COMPILED)/bin/python -P -m pytest -q -n 3 --dist loadfile -o pythonpath= --server mariadb $(COMPILED_TESTS)
 
 torture: $(VENV)/.installed

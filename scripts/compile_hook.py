@@ -4,8 +4,8 @@ Which modules stands in pyproject.toml. The wheel has them twice: the interprete
 show the source. Without a compiler or Python's headers, or with TXGUARD_COMPILE=0, the wheel holds Python alone: the
 same, slower. An editable install is never compiled: an edited file must be what runs.
 
-A module with a coroutine is refused. A compiled one that is cancelled in a `finally` that awaits brings the interpreter
-down (mypyc of mypy 2.4, CPython 3.11: tests/integration/test_engine_trouble.py, 2 s after its start).
+A module with a coroutine is refused: cancelling compiled ones brought the interpreter down (mypyc of mypy 2.4.1,
+CPython 3.11; with txguard/engine/transaction.py compiled, tests/integration/test_engine_trouble.py showed it at once).
 Sources: mypyc's documentation, "Getting started"; Hatch's, "Build hook plugins".
 """
 

@@ -15,6 +15,7 @@ from proxy.bench import single, sysbench, transfers
 from proxy.bench.contest import Contest, Measure
 from proxy.bench.world import World, open_world
 from proxy.playground.installations import Installation
+from proxy.session import fast_read
 
 RESULT = Path("bench.json")
 CONNECTIONS = (1, 16, 64)
@@ -142,7 +143,11 @@ class Bench:
 
     def save(self, path: Path) -> None:
         raw = {contest.name: contest.rounds for contest in self.contests}
-        machine = {"server": self.options.installation.label, "python": platform.python_version()}
+        machine = {
+            "server": self.options.installation.label,
+            "python": platform.python_version(),
+            "compiled": fast_read.__file__.endswith(".so"),
+        }
         result = {ratio.key: round(ratio.value, 3) for ratio in self.ratios}
         path.write_text(
             json.dumps({**result, "figures": self.figures, "raw": raw, "machine": machine}, indent=2) + "\n"
