@@ -8,6 +8,7 @@ from __future__ import annotations
 from proxy.errors import NotSupported
 from proxy.executor.execution import Execution
 from proxy.executor.routes import PickAny, Shards, ordered, shards_nowait
+from proxy.routing import asked
 from proxy.routing.catalog import Catalog
 from proxy.sql.plan import ByKeys, Route, SameShard
 from tso.types import ShardName
@@ -34,5 +35,5 @@ async def _by_keys(route: ByKeys, execution: Execution, catalog: Catalog) -> Sha
     for key in route.keys:
         value = execution.key(key)
         if value is not None:
-            found.update(await catalog.lookup(route.table, value))
+            found.update(await asked.lookup(catalog, route.table, value))
     return ordered(found, catalog)

@@ -6,12 +6,14 @@ transaction is put on the connections that the transaction holds, with their nex
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from proxy.backend.connection import BackendConnection
 from proxy.backend.pool import BackendPool
 from proxy.backend.profile import SessionProfile
+from proxy.executor.acquired import acquired
 from tso.types import ShardName
 from txguard.engine.branch import RelayConnection
 
@@ -41,11 +43,9 @@ class SessionConnections:
             self.held[connection] = shard
         return connection
 
-    async def acquire(self, shard: ShardName, timeout_s: float) -> BackendConnection:
+    def acquire(self, shard: ShardName, timeout_s: float) -> Coroutine[Any, Any, BackendConnection]:
         """Raises ShardUnavailable."""
-        connection = await self._pools[shard].acquire(timeout_s, self.profile)
-        self.held[connection] = shard
-        return connection
+        return acquired(self, self._pools[shard], shard, timeout_s)
 
     def release(self, shard: ShardName, connection: RelayConnection) -> None:
         assert isinstance(connection, BackendConnection)

@@ -19,6 +19,7 @@ from proxy.executor.figures import Figures, insert_info, summed
 from proxy.executor.routes import Shards
 from proxy.executor.unit import Unit
 from proxy.executor.writes import check_unmanaged, raise_first_error
+from proxy.routing import asked
 from proxy.routing.catalog import Catalog
 from proxy.routing.sequences import Sequences
 from proxy.routing.values import KeyValue
@@ -103,8 +104,7 @@ class Insert:
         if self.plan.auto_is_key and generated is not None:
             key = generated
         strict = self.execution.reading.strict and not self.plan.ignore
-        shard = self.catalog.place_nowait(self.plan.table, key, strict=strict)
-        return await self.catalog.place(self.plan.table, key, strict=strict) if shard is None else shard
+        return await asked.place(self.catalog, self.plan.table, key, strict=strict)
 
     # ------------------------------------------------------------ what is sent
 

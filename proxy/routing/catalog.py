@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from proxy.errors import NoSuchTable, NotSupported, UnknownDatabase
+from proxy.errors import NoSuchTable, UnknownDatabase
 from proxy.routing.keys import KeyCodec, codec_for
 from proxy.routing.slots import SlotMap, slot_of
 from proxy.routing.table_facts import TableId
@@ -143,7 +143,7 @@ class Catalog:
     def lookup_nowait(self, table: Table, value: KeyValue) -> tuple[ShardName, ...] | None:
         """The shards on which rows may be whose shard key equals `value`: one, or all when it is not certain.
 
-        A NULL matches no row, which any one shard can say. None: await `lookup`.
+        A NULL matches no row, which any one shard can say. None: await `asked.lookup`.
         """
         codec = self._codecs.get(_id(table))
         if codec is None:
@@ -152,37 +152,28 @@ class Catalog:
         if type(canonical) is bytes:
             return self._of_slot[slot_of(canonical)]
         canonical = self._remembered(canonical)
-        return None if isinstance(canonical, WeightQuestion) else self._found(canonical)
-
-    async def lookup(self, table: Table, value: KeyValue) -> tuple[ShardName, ...]:
-        """Like `lookup_nowait`, with a question to a shard where it needs one. Raises ShardDown."""
-        codec = self._codecs.get(_id(table))
-        if codec is None:
-            return self.shards_of(table)
-        canonical = codec.lookup(value)
-        if isinstance(canonical, WeightQuestion):
-            answer = await self.weights.canonical(canonical)
-            canonical = Verdict.UNKNOWN if answer is None else answer
-        return self._found(canonical)
+        return None if isinstance(canonical, WeightQuestion) else self.found(canonical)
 
     def place_nowait(self, table: Table, value: KeyValue, *, strict: bool) -> ShardName | None:
-        """The shard for a new row of a sharded table. None: await `place`. Raises NotSupported.
+        """The shard for a new row of a sharded table. None: await `asked.place`. Raises NotSupported.
 
         `strict`: the sql_mode is strict and the statement has no IGNORE, so a value that does not fit is refused by
         the server, wherever it goes. Otherwise the server would store something else, and the row is refused here.
         """
         canonical = self._remembered(self._codecs[_id(table)].insert(value, strict))
-        return None if isinstance(canonical, WeightQuestion) else self._found(canonical)[0]
+        return None if isinstance(canonical, WeightQuestion) else self.found(canonical)[0]
 
-    async def place(self, table: Table, value: KeyValue, *, strict: bool) -> ShardName:
-        """Like `place_nowait`, with a question to a shard where it needs one. Raises NotSupported, ShardDown."""
-        canonical = self._codecs[_id(table)].insert(value, strict)
-        if isinstance(canonical, WeightQuestion):
-            answer = await self.weights.canonical(canonical)
-            if answer is None:
-                raise NotSupported(f"a text of {len(canonical.text)} characters as a shard key")
-            canonical = answer
-        return self._found(canonical)[0]
+    def question(self, table: Table, value: KeyValue) -> WeightQuestion:
+        """What must be asked where `lookup_nowait` does not know."""
+        question = self._codecs[_id(table)].lookup(value)
+        assert isinstance(question, WeightQuestion)
+        return question
+
+    def place_question(self, table: Table, value: KeyValue, *, strict: bool) -> WeightQuestion:
+        """What must be asked where `place_nowait` does not know."""
+        question = self._codecs[_id(table)].insert(value, strict)
+        assert isinstance(question, WeightQuestion)
+        return question
 
     def codec(self, table: Table) -> KeyCodec:
         """The codec of a sharded table's key, made anew. Raises NotSupported for a column that cannot be one."""
@@ -195,7 +186,7 @@ class Catalog:
             return canonical if known is None else known
         return canonical
 
-    def _found(self, canonical: bytes | Verdict) -> tuple[ShardName, ...]:
+    def found(self, canonical: bytes | Verdict) -> tuple[ShardName, ...]:
         if isinstance(canonical, bytes):
             return self._of_slot[slot_of(canonical)]
         return self.all_shards if canonical is Verdict.UNKNOWN else self.all_shards[:1]

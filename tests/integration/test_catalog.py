@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 import pytest
 
 from proxy.errors import AutoIncrementFailed, ConfigError, NoSuchTable
+from proxy.routing import asked
 from proxy.routing.catalog_rows import StoredCatalog, delete_table, put_table, read_stored, rewrite_statements
 from proxy.routing.catalog_store import CatalogChanged, CatalogStore
 from proxy.routing.slots import SLOTS
@@ -103,10 +104,10 @@ async def test_a_table_is_read_back_as_it_was_defined(bench: Bench) -> None:
     assert (table.primary_key, table.unique_keys, table.shard_key) == (("a", "f"), (("a", "b"),), "a")
     assert bench.catalog.place_nowait(table, "MÜLLER", strict=True) is None
     assert bench.catalog.lookup_nowait(table, "Smith ") == bench.catalog.lookup_nowait(table, "SMITH")
-    placed = await bench.catalog.place(table, "MÜLLER", strict=True)
+    placed = await asked.place(bench.catalog, table, "MÜLLER", strict=True)
     assert (
-        await bench.catalog.lookup(table, "MÜLLER ")
-        == await bench.catalog.lookup(table, "müller")
+        await asked.lookup(bench.catalog, table, "MÜLLER ")
+        == await asked.lookup(bench.catalog, table, "müller")
         == (placed,)
     )
 

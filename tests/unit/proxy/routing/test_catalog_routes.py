@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from proxy.errors import NoSuchTable, NotSupported, UnknownDatabase
+from proxy.routing import asked
 from proxy.routing.catalog import Stray
 from proxy.routing.collations import WeightTable
 from proxy.routing.tables import TableKind
@@ -73,8 +74,8 @@ async def test_a_text_that_is_not_ascii_is_asked_once() -> None:
     routes = catalog(t, weights=weights_with(FOLDED, answer=answer))
     assert routes.lookup_nowait(t, "é") is None
     assert routes.place_nowait(t, "é", strict=True) is None
-    assert await routes.lookup(t, "é") == routes.lookup_nowait(t, "e")
-    assert await routes.place(t, "é", strict=True) == routes.place_nowait(t, "E", strict=True)
+    assert await asked.lookup(routes, t, "é") == routes.lookup_nowait(t, "e")
+    assert await asked.place(routes, t, "é", strict=True) == routes.place_nowait(t, "E", strict=True)
     assert routes.lookup_nowait(t, "é") == routes.lookup_nowait(t, "e  ")
     assert len(answers) == 1
 
@@ -83,16 +84,16 @@ async def test_a_text_without_any_weight_is_the_empty_text() -> None:
     """An empty canonical form is one, too: not the absence of an answer."""
     t = table(key=NAME)
     routes = catalog(t, weights=weights_with(FOLDED, answer=lambda statement: Rows([[""]])))
-    assert await routes.lookup(t, "\u200b") == routes.lookup_nowait(t, "")
+    assert await asked.lookup(routes, t, "\u200b") == routes.lookup_nowait(t, "")
     assert routes.lookup_nowait(t, "\u200b") == routes.lookup_nowait(t, "")
 
 
 async def test_a_text_too_long_to_weigh_is_looked_for_everywhere_and_not_placed() -> None:
     t = table(key=NAME)
     routes = catalog(t, weights=weights_with(FOLDED, answer=lambda statement: Rows([[None]])))
-    assert await routes.lookup(t, "é") == SHARDS
+    assert await asked.lookup(routes, t, "é") == SHARDS
     with pytest.raises(NotSupported):
-        await routes.place(t, "é", strict=True)
+        await asked.place(routes, t, "é", strict=True)
 
 
 async def test_a_text_that_cannot_be_asked() -> None:
@@ -101,7 +102,7 @@ async def test_a_text_that_cannot_be_asked() -> None:
     for shard in weights._shards.values():
         shard.down = True  # type: ignore[attr-defined]
     with pytest.raises(ShardDown):
-        await catalog(t, weights=weights).lookup(t, "é")
+        await asked.lookup(catalog(t, weights=weights), t, "é")
 
 
 def test_sharded_alike_is_a_matter_of_the_keys_families() -> None:
