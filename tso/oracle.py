@@ -8,15 +8,14 @@ reasoning.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
 
 from tso.api import Leader, Tso
 from tso.clock import MAX_TIMESTAMP, BoundReached, HybridClock, timestamp_at
-from tso.errors import TransactionUnknown, TsoTimeout
+from tso.errors import QuietExpired, TransactionUnknown, TsoTimeout
 from tso.gates import Gate, GateState
 from tso.lease import Lease
-from tso.quiet import quiet_snapshot
 from tso.types import Begun, CommitBegun, Orphan, Outcome, ShardName, Timestamp, TsoStatistics
 from tso.waiter import Waiter, WaiterState
 from tso.window import LOCAL_SESSION, SessionId, Window, dependency_rolled_back
@@ -263,10 +262,18 @@ class Oracle(Tso):
 
     # Quiet snapshots
 
-    def quiet(
+    @asynccontextmanager
+    async def quiet(
         self, start_ts: Timestamp, shards: Collection[ShardName], timeout_s: float
-    ) -> AbstractAsyncContextManager[Timestamp]:
-        return quiet_snapshot(self, start_ts, shards, timeout_s)
+    ) -> AsyncGenerator[Timestamp, None]:
+        gate, read_ts = await self.close_gate(start_ts, shards, timeout_s)
+        held_all_the_time = False
+        try:
+            yield read_ts
+        finally:
+            held_all_the_time = self.open_gate(gate)
+        if not held_all_the_time:
+            raise QuietExpired("the views were not all open within 50 ms; take the snapshot again")
 
     async def close_gate(
         self,

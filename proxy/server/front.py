@@ -124,7 +124,7 @@ class FrontConnection(Answers):
             self.write(packets)
         if self.turn is _ANSWERING:
             self.turn = _IDLE
-            self.command_over()
+            self._command_over()
         elif self.turn is _TASK:
             self.turn = _TASK_ANSWERED
 
@@ -337,7 +337,7 @@ class FrontConnection(Answers):
 
     def task_over(self) -> None:
         self.turn = _IDLE
-        self.command_over()
+        self._command_over()
 
     def report(self, error: Exception) -> None:
         """An exception becomes the command's answer, unless it has been answered."""
@@ -345,7 +345,7 @@ class FrontConnection(Answers):
         if self.turn in (Turn.ANSWERING, Turn.TASK):
             self.send_error(what.errno, what.sqlstate, what.message)
 
-    def command_over(self) -> None:
+    def _command_over(self) -> None:
         phase = self.phase
         if phase is _LINGERING or phase is _CLOSED:
             self._close_session()
