@@ -216,6 +216,8 @@ class TableConfig(_Section):
     kind: Literal["sharded", "reference", "single"] = "sharded"
     shard_key: str | None = None
     home: Name | None = None
+    retention_s: Annotated[int, Field(ge=1)] | None = None
+    """For how long what is replaced in it is kept, if that is to be longer than [engine] says."""
 
     @model_validator(mode="after")
     def _check_kind(self) -> Self:

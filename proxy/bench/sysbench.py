@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+from collections import deque
+from collections.abc import AsyncGenerator
 
 from proxy.bench.world import HOST
 
@@ -18,6 +20,11 @@ class SysbenchFailed(Exception):
 
 
 async def _sysbench(script: str, port: int, database: str, *arguments: str) -> str:
+    return "\n".join([line async for line in follow(script, port, database, *arguments)])
+
+
+async def follow(script: str, port: int, database: str, *arguments: str) -> AsyncGenerator[str, None]:
+    """The lines that it prints, as they come. Raises SysbenchFailed at its end."""
     program = shutil.which("sysbench")
     if program is None:
         raise SysbenchFailed("no sysbench here: install Debian's package sysbench, or run `make bench`")
@@ -35,10 +42,18 @@ async def _sysbench(script: str, port: int, database: str, *arguments: str) -> s
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await process.communicate()
+    last: deque[str] = deque(maxlen=40)
+    assert process.stdout is not None
+    try:
+        async for line in process.stdout:
+            last.append(line.decode(errors="replace").rstrip())
+            yield last[-1]
+    finally:
+        if process.returncode is None and not process.stdout.at_eof():
+            process.terminate()
+        await process.wait()
     if process.returncode != 0:
-        raise SysbenchFailed(output.decode(errors="replace")[-2000:])
-    return output.decode()
+        raise SysbenchFailed("\n".join(last)[-2000:])
 
 
 async def prepare(port: int, database: str) -> None:

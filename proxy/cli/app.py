@@ -8,7 +8,8 @@ from importlib.util import find_spec
 import typer
 
 SUBCOMMANDS = (
-    "playground", "proxy", "doctor", "inspect", "history", "rollback-to", "audit", "txn", "recover", "tso", "demo",
+    "playground", "proxy", "doctor", "inspect", "history", "retention", "rollback-to",
+    "audit", "txn", "recover", "tso", "demo",
     "bench",
 )  # fmt: skip
 """Each is `command` in the module of its name (_ for -) in this package; `SETTINGS` there, if any, goes to typer."""

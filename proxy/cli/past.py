@@ -18,11 +18,11 @@ from proxy.cli.inspect import shard_addresses
 from proxy.cli.running import fail
 from proxy.config import Config
 from tso.clock import physical_ms, timestamp_at
-from tso.types import Timestamp
+from tso.types import ShardName, Timestamp
 
 if TYPE_CHECKING:
     from txguard.engine.changes import ShardChanges, Values
-    from txguard.engine.shard import Value
+    from txguard.engine.shard import Connection, Value
 
 T = TypeVar("T")
 
@@ -80,21 +80,26 @@ def settled(dsn: str) -> Timestamp:
 
 
 @asynccontextmanager
-async def all_shards(config: Config) -> AsyncIterator[list[ShardChanges]]:
-    """A connection of one's own to each shard."""
+async def connections(config: Config) -> AsyncIterator[dict[ShardName, Connection]]:
+    """One of one's own to each shard, with the account in the configuration."""
     from txguard.engine.aiomysql_shard import AiomysqlConnection
-    from txguard.engine.changes import ShardChanges
 
-    connections: list[AiomysqlConnection] = []
-    shards: list[ShardChanges] = []
+    opened: dict[ShardName, Connection] = {}
     try:
         for address in shard_addresses(config):
-            connections.append(await AiomysqlConnection.connect(address.dsn, TIMEOUT_S))
-            shards.append(ShardChanges(address.name, connections[-1], TIMEOUT_S))
-        yield shards
+            opened[address.name] = await AiomysqlConnection.connect(address.dsn, TIMEOUT_S)
+        yield opened
     finally:
-        for connection in connections:
+        for connection in opened.values():
             connection.abort()
+
+
+@asynccontextmanager
+async def all_shards(config: Config) -> AsyncIterator[list[ShardChanges]]:
+    from txguard.engine.changes import ShardChanges
+
+    async with connections(config) as opened:
+        yield [ShardChanges(name, connection, TIMEOUT_S) for name, connection in opened.items()]
 
 
 def run_or_exit(main: Callable[[], Coroutine[Any, Any, T]]) -> T:

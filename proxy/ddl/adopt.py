@@ -7,7 +7,7 @@ it versioned but outside the catalog; adopting it again goes on from there.
 from __future__ import annotations
 
 from proxy.ddl.errors import NotAdoptable
-from proxy.ddl.hints import Hint
+from proxy.ddl.hints import Hint, read_comment
 from proxy.ddl.placement import place_table
 from proxy.ddl.workshop import Workshop, refuse_system
 from proxy.executor.warnings import Condition
@@ -17,6 +17,7 @@ from proxy.routing.table_facts import TableId, read_facts
 from proxy.routing.tables import TableKind
 from tso.types import ShardName
 from txguard.engine.managed import manage
+from txguard.engine.retention import set_retention_statement
 from txguard.engine.sqltext import quote, text
 
 
@@ -40,10 +41,13 @@ async def _adopt(workshop: Workshop, table: TableId, home: ShardName) -> tuple[C
     found = await workshop.on_each(
         (home,), lambda _, connection: read_facts(connection, [table], workshop.timeout_s)
     )
-    hint = Hint(TableKind.SINGLE, home=home)
-    placement = place_table(found[home][table], hint, workshop.store.current, workshop.store.weights.tables)
+    facts = found[home][table]
+    hint = Hint(TableKind.SINGLE, home=home, retention_s=read_comment(facts.comment).retention_s)
+    placement = place_table(facts, hint, workshop.store.current, workshop.store.weights.tables)
     if placement.row.managed:
         await workshop.on_each((home,), lambda _, connection: manage(connection, *table))
+    if placement.retention_s is not None:
+        await workshop.run_at(home, [set_retention_statement(*table, placement.retention_s)])
     await _create_database_everywhere(workshop, table[0], home)
     row = placement.row.published(await workshop.now(), workshop.store.current.version + 1)
     await workshop.store.change([put_table(row)])

@@ -29,6 +29,7 @@ from proxy.routing.table_facts import WRITER_COLUMN, TableFacts, TableId, read_f
 from proxy.routing.tables import TableKind
 from tso.types import ShardName
 from txguard.engine.managed import describe, forget_statements, manage
+from txguard.engine.retention import set_retention_statement
 from txguard.engine.shard import Connection, ShardError
 from txguard.engine.sqltext import qualified, quote
 
@@ -67,7 +68,7 @@ async def create_table(
     try:
         await _create(workshop, (first,), table, text, client)
         placement = await _place(workshop, first, table, hint, fallback)
-        await _spread(workshop, first, placement.row, text, client)
+        await _spread(workshop, first, placement, text, client)
         await _publish(workshop, first, placement.row)
     except Exception:
         await _undo_quietly(workshop, intent)
@@ -176,14 +177,19 @@ async def _facts(workshop: Workshop, first: ShardName, table: TableId) -> TableF
     return facts
 
 
-async def _spread(workshop: Workshop, first: ShardName, row: TableRow, text: str, client: Client) -> None:
+async def _spread(
+    workshop: Workshop, first: ShardName, placement: Placement, text: str, client: Client
+) -> None:
     """The table on every shard that is to have it, and versioned there."""
+    row = placement.row
     shards = workshop.all_shards if row.home is None else (row.home,)
     await _create(workshop, [shard for shard in shards if shard != first], row.id, text, client)
     if first not in shards:
         await workshop.run_at(first, [f"DROP TABLE IF EXISTS {qualified(*row.id)}"])
     if row.managed:
         await workshop.on_each(shards, lambda _, connection: manage(connection, *row.id))
+    if placement.retention_s is not None:
+        await workshop.run_on_each(shards, [set_retention_statement(*row.id, placement.retention_s)])
 
 
 async def _publish(workshop: Workshop, first: ShardName, row: TableRow) -> None:

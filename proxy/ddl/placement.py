@@ -37,6 +37,8 @@ class Placement:
     """`row` lacks its `created_ts` and `version`, which are 0."""
 
     row: TableRow
+    retention_s: int | None = None
+    """For how long its old versions are kept; None: as those of all tables."""
     warnings: tuple[Condition, ...] = ()
 
 
@@ -68,7 +70,11 @@ def place_table(
             _check_unique(facts, key, table.shard_key)
     for foreign_key in facts.foreign_keys:
         _check_reference(table, foreign_key, catalog, weights)
-    return Placement(row, () if row.managed else (_unmanaged_warning(row),))
+    if hint.retention_s is not None and not row.managed:
+        raise BadHint(
+            f"txguard hint: retention means nothing for {row.name}: without a primary key, no versions"
+        )
+    return Placement(row, hint.retention_s, () if row.managed else (_unmanaged_warning(row),))
 
 
 def check_unique_key(table: Table, facts: TableFacts, key: UniqueKey) -> None:

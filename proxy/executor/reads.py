@@ -98,6 +98,9 @@ class Read:
 
         def build(shard: ShardName, too_new: TooNew) -> Statement:
             self._check_age(transaction.read_ts)
+            if isinstance(transaction, PastTransaction):
+                for table in self.plan.tables:
+                    transaction.require_kept(shard, table.schema, table.name)
             self.patched |= bool(too_new)
             if too_new and not self.plan.patchable:
                 when = "in the past" if past else "while a newer version of its table is being committed"

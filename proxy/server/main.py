@@ -221,7 +221,7 @@ def hints(config: Config) -> dict[tuple[str, str], Hint]:
     for table in config.tables:
         schema, _, name = table.name.partition(".")
         home = None if table.home is None else ShardName(table.home)
-        placed[schema, name] = Hint(TableKind(table.kind), table.shard_key, home)
+        placed[schema, name] = Hint(TableKind(table.kind), table.shard_key, home, table.retention_s)
     return placed
 
 

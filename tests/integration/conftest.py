@@ -88,10 +88,18 @@ def _config(servers: Sequence[AnyServer], max_connections: int, proxy: dict[str,
 
 
 async def open_cluster(
-    servers: Sequence[AnyServer], folder: Path, *, max_connections: int = 100, **proxy: Any
+    servers: Sequence[AnyServer],
+    folder: Path,
+    *,
+    max_connections: int = 100,
+    retention_s: int | None = None,
+    **proxy: Any,
 ) -> Cluster:
     """`proxy`: more of the configuration's [proxy]."""
     config = _config(servers, max_connections, proxy)
+    if retention_s is not None:
+        engine = config.engine.model_copy(update={"retention_s": retention_s})
+        config = config.model_copy(update={"engine": engine})
     path = folder / "txguard.toml"
     path.write_text(to_toml(config))
     proxy = ProxyProcess(path, config, folder / "proxy.log")
@@ -121,8 +129,8 @@ async def own_cluster(fresh_shard_servers: StartServers, tmp_path: Path) -> Asyn
     """`await own_cluster(count=3)`: servers and proxy of this test alone, to kill and restart."""
     started: list[Cluster] = []
 
-    async def start(count: int = 3) -> Cluster:
-        cluster = await open_cluster(await fresh_shard_servers(count=count), tmp_path)
+    async def start(count: int = 3, **options: Any) -> Cluster:
+        cluster = await open_cluster(await fresh_shard_servers(count=count), tmp_path, **options)
         started.append(cluster)
         return cluster
 

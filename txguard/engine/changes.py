@@ -17,6 +17,7 @@ from txguard.engine.managed import list_managed
 from txguard.engine.managed_table import NEXT, OPERATION, WRITER, ManagedTable, Operation
 from txguard.engine.marks import MARKS
 from txguard.engine.past import cleaned_beyond_query
+from txguard.engine.retention import KEPT
 from txguard.engine.shard import Connection, Rows, Value
 from txguard.engine.sqltext import numbers, quote, quoted_list, text
 from txguard.errors import SnapshotTooOld
@@ -116,8 +117,12 @@ class ShardChanges:
         current, history = await self._run(*row_queries(table, key))
         writers = [_timestamp(row[0]) for row in (*current.rows, *history.rows)]
         writers += [_timestamp(row[1]) for row in history.rows]
-        [records] = await self._run(f"{_RECORDS} WHERE start_ts IN ({numbers(writers)}) AND state = 'C'")
-        return versions_of(table, current, history, _records(records), until)
+        who = f"start_ts IN ({numbers(writers)})"
+        records, kept = await self._run(
+            f"{_RECORDS} WHERE {who} AND state = 'C'",
+            f"SELECT start_ts, commit_ts FROM {KEPT} WHERE history_name = {text(table.history_name)} AND {who}",
+        )
+        return versions_of(table, current, history, _records(kept) | _records(records), until)
 
     async def _run(self, *statements: str) -> list[Rows]:
         return list(await self._connection.run(statements, self._timeout_s))

@@ -15,6 +15,7 @@ import collections
 from collections.abc import Callable, Mapping, Sequence
 
 from tso.api import Tso
+from tso.clock import timestamp_at
 from tso.types import ShardName, Timestamp
 from txguard.engine import failpoints
 from txguard.engine.concurrent import settle
@@ -23,6 +24,13 @@ from txguard.engine.janitor import log_failure
 from txguard.engine.managed import list_managed
 from txguard.engine.marks import raise_mark
 from txguard.engine.resolve import delete_locks
+from txguard.engine.retention import (
+    expire_statements,
+    expired_query,
+    keep_statements,
+    kept_histories,
+    list_retentions,
+)
 from txguard.engine.settings import EngineSettings
 from txguard.engine.shard import Connection, Shard, ShardUnavailable, borrow
 from txguard.engine.undo import clean_statements
@@ -108,6 +116,9 @@ class Cleaner:
         ):
             if isinstance(result, Exception):
                 raise result
+        for result in await settle([self._clean_kept(name, safe_point) for name in up]):
+            if isinstance(result, Exception):
+                raise result
 
     async def _locks(self, name: ShardName) -> set[Timestamp]:
         """The `commit_ts` of each. Raises ShardUnavailable where older coordinators may still commit."""
@@ -130,16 +141,49 @@ class Cleaner:
                 f"AND (commit_ts <= {settled} OR participants IS NULL) ORDER BY commit_ts LIMIT {batch}"
             )
             while True:
-                answers = await connection.run([query], timeout_s)
-                gone = [Timestamp(int(row[0] or 0)) for row in answers[0].rows]
-                if not gone:
-                    return
-                statements = clean_statements(await list_managed(connection, timeout_s), gone)
-                await connection.run(
-                    [READ_COMMITTED, "START TRANSACTION", *marks, *statements, "COMMIT"], timeout_s
-                )
+                [answer] = await connection.run([query], timeout_s)
+                gone = [Timestamp(int(row[0] or 0)) for row in answer.rows]
+                if gone:
+                    await self._forget(connection, gone, marks)
                 if len(gone) < batch:
                     return
+
+    async def _forget(self, connection: Connection, gone: Sequence[Timestamp], marks: Sequence[str]) -> None:
+        """One local transaction. What `gone` replaced in a table with a retention of its own stays."""
+        timeout_s = self.settings.control_timeout_s
+        await connection.run([READ_COMMITTED, "START TRANSACTION", *marks], timeout_s)
+        # Only now: from here on whoever has a table keep more waits for this transaction.
+        own = await list_retentions(connection, timeout_s)
+        tables = await list_managed(connection, timeout_s)
+        keep = keep_statements([table for table in tables if table.history_name in own], gone)
+        clean = clean_statements([table for table in tables if table.history_name not in own], gone)
+        await connection.run([*keep, *clean, "COMMIT"], timeout_s)
+
+    async def _clean_kept(self, name: ShardName, safe_point: Timestamp) -> None:
+        """What tables with a retention of their own have kept for long enough, or of tables that are gone."""
+        batch, timeout_s = self.settings.clean_batch, self.settings.control_timeout_s
+        async with borrow(self.shards[name], self.settings.acquire_timeout_s) as connection:
+            histories = await kept_histories(connection, timeout_s)
+            if not histories:
+                return
+            own = await list_retentions(connection, timeout_s)
+            tables = {table.history_name: table for table in await list_managed(connection, timeout_s)}
+            for history in histories:
+                up_to, table = None, tables.get(history)
+                if history in own and table is not None:
+                    longer_ms = max(0, own[history] * 1000 - self.settings.retention_ms)
+                    up_to = Timestamp(max(0, safe_point - timestamp_at(longer_ms)))
+                while True:
+                    [answer] = await connection.run([expired_query(history, up_to, batch)], timeout_s)
+                    if answer.rows:
+                        gone = [Timestamp(int(row[0] or 0)) for row in answer.rows]
+                        mark = Timestamp(int(answer.rows[-1][1] or 0))
+                        expire = expire_statements(history, None if up_to is None else table, gone, mark)
+                        await connection.run(
+                            [READ_COMMITTED, "START TRANSACTION", *expire, "COMMIT"], timeout_s
+                        )
+                    if len(answer.rows) < batch:
+                        break
 
     async def _may_be_late(self, connection: Connection) -> bool:
         """Whether a local transaction is so old that its coordinator may have been given up, and yet commit it."""

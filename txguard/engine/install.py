@@ -1,8 +1,9 @@
 """The `_txguard` database that every shard holds, and the epoch views that fence old leaders.
 
-Owns: the definitions of `txn`, `txn_lock`, `managed` and `rollback_counter` (docs/protocol.md, "What is stored on a
-shard"), and of each epoch's view `commit_<epoch>` and procedure `prewrite_<epoch>` ("Fencing"). Everything here may be
-run again at any time: a crash between two statements leaves a part of it, which the next run completes.
+Owns: the definitions of `txn`, `txn_lock`, `managed`, `retention`, `kept` and `rollback_counter` (docs/protocol.md,
+"What is stored on a shard"), and of each epoch's view `commit_<epoch>` and procedure `prewrite_<epoch>` ("Fencing").
+Everything here may be run again at any time: a crash between two statements leaves a part of it, which the next run
+completes.
 """
 
 from __future__ import annotations
@@ -42,6 +43,20 @@ _TABLES: Final = (
   `definition` TEXT NOT NULL,
   PRIMARY KEY (`table_schema`, `table_name`),
   UNIQUE KEY `history_name` (`history_name`)
+) {_OPTIONS}""",
+    # Tables that keep what is replaced for longer than others; and who wrote them, where the commit record is gone.
+    f"""CREATE TABLE IF NOT EXISTS `{DATABASE}`.`retention` (
+  `history_name` VARCHAR(64) NOT NULL,
+  `retention_s` BIGINT UNSIGNED NOT NULL,
+  `cleaned_to` BIGINT UNSIGNED NOT NULL,
+  PRIMARY KEY (`history_name`)
+) {_OPTIONS}""",
+    f"""CREATE TABLE IF NOT EXISTS `{DATABASE}`.`kept` (
+  `history_name` VARCHAR(64) NOT NULL,
+  `start_ts` BIGINT UNSIGNED NOT NULL,
+  `commit_ts` BIGINT UNSIGNED NOT NULL,
+  PRIMARY KEY (`history_name`, `start_ts`),
+  KEY `commit_ts` (`history_name`, `commit_ts`)
 ) {_OPTIONS}""",
     # One row: how many transactions have been undone here ([R5] through a remote oracle).
     f"""CREATE TABLE IF NOT EXISTS `{DATABASE}`.`rollback_counter` (
@@ -91,7 +106,7 @@ async def install(connection: Connection, timeout_s: float | None = None) -> Non
     """
     query = (
         f"SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{DATABASE}' "
-        "AND TABLE_NAME IN ('txn', 'txn_lock', 'managed', 'rollback_counter')"
+        "AND TABLE_NAME IN ('txn', 'txn_lock', 'managed', 'retention', 'kept', 'rollback_counter')"
     )
     [found] = await connection.run([query], timeout_s)
     complete = int(found.rows[0][0] or 0) == len(_TABLES)

@@ -29,6 +29,7 @@ from txguard.engine.managed_table import (
     ManagedTable,
     history_name,
 )
+from txguard.engine.retention import forget_retention_statement
 from txguard.engine.shard import Connection, Value
 from txguard.engine.sqltext import qualified, quote, quoted_list, text
 from txguard.engine.triggers import TRIGGER_SQL_MODE, trigger_bodies, trigger_statements
@@ -102,6 +103,7 @@ def forget_statements(schema: str, name: str) -> list[str]:
     history = qualified(DATABASE, history_name(schema, name))
     return [
         f"DROP TABLE IF EXISTS {history}",
+        forget_retention_statement(schema, name),
         f"DELETE FROM {_MANAGED} WHERE table_schema = {text(schema)} AND table_name = {text(name)}",
     ]
 

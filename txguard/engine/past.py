@@ -18,7 +18,9 @@ from txguard.engine.conflicts import ConflictCheck
 from txguard.engine.engine import Engine
 from txguard.engine.failures import statement_scope
 from txguard.engine.install import ANY_MARK, SINGLE_SHARD_MARK
+from txguard.engine.managed_table import history_name
 from txguard.engine.patch import NewerThan
+from txguard.engine.retention import histories, kept_since_query
 from txguard.engine.shard import Reply
 from txguard.engine.snapshot import barrier
 from txguard.engine.transaction import Transaction
@@ -34,12 +36,28 @@ class PastTransaction(Transaction):
     ) -> None:
         super().__init__(engine, connections, Isolation.REPEATABLE_READ, implicit=implicit)
         self.instant = instant
+        self._kept: dict[ShardName, frozenset[str] | None] = {}
+        """The histories that go back to `instant`, where the shard was cleaned beyond it; None: all do."""
 
     async def read(self, shards: Sequence[ShardName], build: Build, *, quiet: bool = False) -> list[Reply]:
         async with statement_scope(self):
             branches = await self._open(shards)
-            too_new = NewerThan(self.instant)
-            return await gather([self.relay(branch, [], build(branch.shard, too_new)) for branch in branches])
+            statements = [build(branch.shard, self._too_new(branch.shard)) for branch in branches]
+            return await gather(
+                [
+                    self.relay(branch, [], statement)
+                    for branch, statement in zip(branches, statements, strict=True)
+                ]
+            )
+
+    def _too_new(self, shard: ShardName) -> NewerThan:
+        return NewerThan(self.instant, beyond=self._kept[shard] is not None)
+
+    def require_kept(self, shard: ShardName, schema: str, table: str) -> None:
+        """[R7] For each table of a statement, once `shard` has a view. Raises SnapshotTooOld."""
+        kept = self._kept[shard]
+        if kept is not None and history_name(schema, table) not in kept:
+            raise _cleaned(f" in {schema}.{table}", shard)
 
     async def open_snapshot(self, shards: Sequence[ShardName], *, quiet: bool = False) -> None:
         async with statement_scope(self):
@@ -75,13 +93,19 @@ class PastTransaction(Transaction):
     async def _open_view(self, branch: Branch) -> None:
         begin = [] if branch.opened else start_statements(self.isolation, with_view=True)
         branch.opened = True  # Whatever becomes of the packet, its local transaction may have begun.
-        answers = await self.run(branch, [*begin, cleaned_beyond_query(self.instant)])
-        if answers[-1].rows:
-            raise SnapshotTooOld(
-                f"what was replaced since that time is not kept any more on shard {branch.shard} "
-                "(retention_s in the configuration says for how long it is)"
-            )
+        queries = [cleaned_beyond_query(self.instant), kept_since_query(self.instant)]
+        cleaned, kept = (await self.run(branch, [*begin, *queries]))[-2:]
+        self._kept[branch.shard] = frozenset(histories(kept)) if cleaned.rows else None
+        if cleaned.rows and not kept.rows:
+            raise _cleaned("", branch.shard)
         branch.view_open, branch.view_depth = True, len(branch.savepoints)
+
+
+def _cleaned(where: str, shard: ShardName) -> SnapshotTooOld:
+    return SnapshotTooOld(
+        f"what was replaced{where} since that time is not kept any more on shard {shard} (`txguard retention` says "
+        "for how long it is, and changes it)"
+    )
 
 
 def cleaned_beyond_query(instant: Timestamp) -> str:

@@ -12,16 +12,20 @@ from typing import Final
 
 from txguard.engine.install import DATABASE
 from txguard.engine.managed_table import NEXT, OPERATION, WRITER, Operation, history_name
-from txguard.engine.sqltext import numbers, qualified, quote, quoted_list
+from txguard.engine.sqltext import numbers, qualified, quote, quoted_list, text
 
 _TYPES_CHANGED: Final = frozenset({"enum", "set"})
 
 
 @dataclass(frozen=True, slots=True)
 class NewerThan:
-    """X as a subquery: every writer that committed after `read_ts`, as the statement's own view has them."""
+    """X as a subquery: every writer that committed after `read_ts`, as the statement's own view has them.
+
+    `beyond`: the shard's commit records were cleaned beyond it, and the table keeps its writers for longer.
+    """
 
     read_ts: int
+    beyond: bool = False
 
 
 TooNew = Sequence[int] | NewerThan
@@ -43,14 +47,16 @@ def patched_source(
     `columns` in the order that the derived table shall have (all that the statement uses; the table's visible ones
     for `*`). `too_new` must not be empty: without too-new versions the statement runs as it was written.
     """
-    writers = _writers(too_new)
+    parts = _writers(too_new, history_name(schema, table))
     names, history = quoted_list(columns), qualified(DATABASE, history_name(schema, table))
-    return (
-        f"(SELECT {names} FROM {qualified(schema, table)} WHERE {WRITER} NOT IN ({writers})"
-        f" UNION ALL SELECT {names} FROM {history}"
-        f" WHERE {NEXT} IN ({writers}) AND {WRITER} NOT IN ({writers})"
-        f" AND {OPERATION} <> '{Operation.INSERTED.value}'{_not_own(history, overwritten_by_key)}) AS {quote(alias)}"
+    old_enough = " AND ".join(f"{WRITER} NOT IN ({writers})" for writers in parts)
+    # No UNION inside of IN: the servers would run it anew for each row.
+    replaced = "".join(
+        f" UNION ALL SELECT {names} FROM {history} WHERE {NEXT} IN ({writers}) AND {old_enough}"
+        f" AND {OPERATION} <> '{Operation.INSERTED.value}'{_not_own(history, overwritten_by_key)}"
+        for writers in parts
     )
+    return f"(SELECT {names} FROM {qualified(schema, table)} WHERE {old_enough}{replaced}) AS {quote(alias)}"
 
 
 def _not_own(history: str, key: Sequence[str]) -> str:
@@ -69,12 +75,13 @@ def changes_type(type_name: str, column_type: str) -> bool:
     return type_name.lower() in _TYPES_CHANGED or "zerofill" in column_type.lower()
 
 
-def _writers(too_new: TooNew) -> str:
+def _writers(too_new: TooNew, history: str) -> list[str]:
+    """X in parts that have no member in common, each the inside of an IN list."""
     if isinstance(too_new, NewerThan):
-        return (
-            f"SELECT start_ts FROM `{DATABASE}`.`txn` FORCE INDEX (commit_ts)"
-            f" WHERE commit_ts > {too_new.read_ts} AND state = 'C'"
-        )
+        newer = f"FORCE INDEX (commit_ts) WHERE commit_ts > {too_new.read_ts}"
+        records = f"SELECT start_ts FROM `{DATABASE}`.`txn` {newer} AND state = 'C'"
+        kept = f"SELECT start_ts FROM `{DATABASE}`.`kept` {newer} AND history_name = {text(history)}"
+        return [records, kept] if too_new.beyond else [records]
     if not too_new:
         raise ValueError("nothing is too new: run the statement as it was written")
-    return numbers(too_new)
+    return [numbers(too_new)]

@@ -101,12 +101,7 @@ async def undo(
 
 
 def clean_statements(tables: Sequence[ManagedTable], start_ts_list: Sequence[int]) -> list[str]:
-    """Forget these transactions: what they replaced, and then their records. Each statement commits by itself.
-
-    In this order, because a record without history is cleaned later, while history without a record would stay.
-    """
-    if not start_ts_list:
-        return []
+    """Forget these transactions: what they replaced in `tables`, and their records."""
     writers = numbers(start_ts_list)
     return [
         *(f"DELETE FROM {table.history} WHERE {NEXT} IN ({writers})" for table in tables),
