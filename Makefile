@@ -6,7 +6,7 @@ DEMO_SECONDS ?= 30
 MINUTES ?= 5
 export DEMO_SECONDS
 
-.PHONY: demo test test-compiled torture lint bench mysql playground clean help
+.PHONY: demo test test-compiled torture lint bench soak mysql playground clean help
 
 help:
 	@echo "make demo        watch money move over three servers while things are killed (DEMO_SECONDS=$(DEMO_SECONDS))"
@@ -15,6 +15,7 @@ help:
 	@echo "make torture     workloads and faults on a whole cluster, every history checked (MINUTES=$(MINUTES))"
 	@echo "make lint        ruff, mypy --strict, import-linter"
 	@echo "make bench       speed against plain servers, HAProxy and XA; writes bench.json"
+	@echo "make soak        a steady load for MINUTES=$(MINUTES): the history stays bounded, the rate is kept"
 	@echo "make playground  three servers and the proxy on 127.0.0.1:4000, until Ctrl-C"
 	@echo "make mysql       unpack MySQL beside MariaDB (Debian, as root)"
 	@echo "make clean       remove what the others made here"
@@ -26,6 +27,10 @@ demo: $(VENV)/.installed
 playground: $(VENV)/.installed
 	@scripts/ensure_servers.sh playground
 	@$(VENV)/bin/txguard playground
+
+soak: $(COMPILED)/.installed
+	@scripts/ensure_servers.sh bench
+	@$(COMPILED)/bin/txguard soak --minutes $(MINUTES) $(SOAK_ARGS)
 
 bench: $(COMPILED)/.installed
 	@scripts/ensure_servers.sh bench

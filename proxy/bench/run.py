@@ -14,6 +14,7 @@ from rich.table import Table
 from proxy.bench import single, sysbench, transfers
 from proxy.bench.contest import Contest, Measure
 from proxy.bench.world import World, open_world
+from proxy.config import EngineConfig
 from proxy.playground.installations import Installation
 from proxy.session import fast_read
 
@@ -159,7 +160,7 @@ PLAIN = "sbtest_plain"
 
 
 async def run_bench(options: BenchOptions, console: Console, path: Path = RESULT) -> Bench:
-    async with open_world(options.installation) as world:
+    async with open_world(options.installation, EngineConfig()) as world:
         bench = Bench(options, world, console)
         await bench.run()
     bench.report()

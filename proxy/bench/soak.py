@@ -1,6 +1,6 @@
 """The long run: a steady load for as long as asked, and what it must not do to the shards or to the clients.
 
-Run as `python -m proxy.bench.soak --minutes 60 --rate 2000`. sysbench commits updates at the asked rate; beside it,
+sysbench commits updates at the asked rate; beside it,
 clients lock rows of several shards and wait for one another, always in the order of the keys, so that no deadlock
 can be. Asked: the rate is kept in every interval, the history holds no more than the retention's commits, and no
 transaction is told of a deadlock. Prints a line a minute, and at the end one line for all.
@@ -8,13 +8,11 @@ transaction is told of a deadlock. Prints a line a minute, and at the end one li
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import random
 import re
 import statistics
-import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -26,7 +24,7 @@ from pymysql.constants import ER
 from proxy.bench import sysbench, transfers
 from proxy.bench.world import HOST, World, open_world
 from proxy.config import EngineConfig
-from proxy.playground.installations import ServerKind, find_server
+from proxy.playground.installations import Installation
 
 THREADS = 16
 INTERVAL_S = 10
@@ -186,21 +184,8 @@ async def _connection(port: int, database: str | None = None) -> AsyncIterator[a
         connection.close()
 
 
-async def _main(arguments: argparse.Namespace) -> bool:
-    installation = find_server(ServerKind(arguments.server) if arguments.server else None)
-    print(f"{installation.label}, {arguments.rate:,} commits/s for {arguments.minutes:g} minutes", flush=True)
-    async with open_world(installation) as world:
-        retention_s = EngineConfig().retention_s
-        return await Soak(world, arguments.rate, arguments.minutes, retention_s).run()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="a steady load, and what it must not do")
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--rate", type=int, default=2000, help="commits per second")
-    parser.add_argument("--server", choices=[kind.value for kind in ServerKind])
-    sys.exit(0 if asyncio.run(_main(parser.parse_args())) else 1)
-
-
-if __name__ == "__main__":
-    main()
+async def run_soak(installation: Installation, rate: int, minutes: float, retention_s: int) -> bool:
+    """Whether all that was asked held."""
+    print(f"{installation.label}, {rate:,} commits/s for {minutes:g} minutes", flush=True)
+    async with open_world(installation, EngineConfig(retention_s=retention_s)) as world:
+        return await Soak(world, rate, minutes, retention_s).run()

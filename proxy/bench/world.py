@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from proxy.config import EngineConfig
 from proxy.playground.installations import Installation
 from proxy.playground.playground import Options, Playground
 from proxy.playground.processes import free_port, port_is_free
@@ -44,9 +45,10 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def open_world(installation: Installation) -> AsyncIterator[World]:
+async def open_world(installation: Installation, engine: EngineConfig) -> AsyncIterator[World]:
     folder = Path(tempfile.mkdtemp(prefix="txguard-bench-"))
-    playground = Playground(Options(folder / "playground", installation, 3, host=HOST, port=free_port()))
+    options = Options(folder / "playground", installation, 3, host=HOST, port=free_port(), engine=engine)
+    playground = Playground(options)
     try:
         await playground.start()
         try:

@@ -9,8 +9,7 @@ import typer
 
 SUBCOMMANDS = (
     "playground", "proxy", "doctor", "inspect", "history", "retention", "rollback-to",
-    "audit", "txn", "recover", "tso", "demo",
-    "bench",
+    "audit", "txn", "recover", "tso", "demo", "bench", "soak",
 )  # fmt: skip
 """Each is `command` in the module of its name (_ for -) in this package; `SETTINGS` there, if any, goes to typer."""
 

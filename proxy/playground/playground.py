@@ -7,10 +7,19 @@ Whatever goes wrong at whichever point, nothing that was started is left running
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from proxy.config import Config, LogConfig, ProxyConfig, ShardConfig, TsoConfig, UserConfig, to_toml
+from proxy.config import (
+    Config,
+    EngineConfig,
+    LogConfig,
+    ProxyConfig,
+    ShardConfig,
+    TsoConfig,
+    UserConfig,
+    to_toml,
+)
 from proxy.playground.folder import Contents, Folder, PlaygroundRefused
 from proxy.playground.installations import Installation, ServerKind
 from proxy.playground.processes import port_is_free, why_not_free
@@ -31,6 +40,7 @@ class Options:
     port: int = 4000
     environment: tuple[tuple[str, str], ...] = ()
     """For the proxy's process, beside this one's own."""
+    engine: EngineConfig = field(default_factory=EngineConfig)
 
 
 class Playground:
@@ -122,6 +132,7 @@ class Playground:
         config = Config(
             proxy=ProxyConfig(listen=f"{self.options.host}:{self.options.port}"),
             users=(UserConfig(name="root", password=""),),
+            engine=self.options.engine,
             shards=tuple(
                 ShardConfig(
                     name=f"s{number}",

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 from tso.api import Tso
 from tso.clock import timestamp_at
@@ -22,6 +24,7 @@ from txguard.engine.concurrent import settle
 from txguard.engine.install import ANY_MARK, SINGLE_SHARD_MARK
 from txguard.engine.janitor import log_failure
 from txguard.engine.managed import list_managed
+from txguard.engine.managed_table import ManagedTable
 from txguard.engine.marks import raise_mark
 from txguard.engine.resolve import delete_locks
 from txguard.engine.retention import (
@@ -140,13 +143,23 @@ class Cleaner:
                 f"SELECT start_ts FROM _txguard.txn WHERE commit_ts <= {safe_point} AND state {states} "
                 f"AND (commit_ts <= {settled} OR participants IS NULL) ORDER BY commit_ts LIMIT {batch}"
             )
-            while True:
+
+            async def oldest() -> int:
                 [answer] = await connection.run([query], timeout_s)
                 gone = [Timestamp(int(row[0] or 0)) for row in answer.rows]
                 if gone:
                     await self._forget(connection, gone, marks)
-                if len(gone) < batch:
-                    return
+                return len(gone)
+
+            await self._in_batches(oldest)
+
+    async def _in_batches(self, step: Callable[[], Awaitable[int]]) -> None:
+        """Until `step` finds less than a batch. As much rest as work: the shard's clients come in between."""
+        while True:
+            started = time.monotonic()
+            if await step() < self.settings.clean_batch:
+                return
+            await asyncio.sleep(time.monotonic() - started)
 
     async def _forget(self, connection: Connection, gone: Sequence[Timestamp], marks: Sequence[str]) -> None:
         """One local transaction. What `gone` replaced in a table with a retention of its own stays."""
@@ -161,7 +174,7 @@ class Cleaner:
 
     async def _clean_kept(self, name: ShardName, safe_point: Timestamp) -> None:
         """What tables with a retention of their own have kept for long enough, or of tables that are gone."""
-        batch, timeout_s = self.settings.clean_batch, self.settings.control_timeout_s
+        timeout_s = self.settings.control_timeout_s
         async with borrow(self.shards[name], self.settings.acquire_timeout_s) as connection:
             histories = await kept_histories(connection, timeout_s)
             if not histories:
@@ -169,21 +182,25 @@ class Cleaner:
             own = await list_retentions(connection, timeout_s)
             tables = {table.history_name: table for table in await list_managed(connection, timeout_s)}
             for history in histories:
-                up_to, table = None, tables.get(history)
-                if history in own and table is not None:
-                    longer_ms = max(0, own[history] * 1000 - self.settings.retention_ms)
-                    up_to = Timestamp(max(0, safe_point - timestamp_at(longer_ms)))
-                while True:
-                    [answer] = await connection.run([expired_query(history, up_to, batch)], timeout_s)
-                    if answer.rows:
-                        gone = [Timestamp(int(row[0] or 0)) for row in answer.rows]
-                        mark = Timestamp(int(answer.rows[-1][1] or 0))
-                        expire = expire_statements(history, None if up_to is None else table, gone, mark)
-                        await connection.run(
-                            [READ_COMMITTED, "START TRANSACTION", *expire, "COMMIT"], timeout_s
-                        )
-                    if len(answer.rows) < batch:
-                        break
+                table = tables.get(history) if history in own else None
+                longer_ms = max(0, own.get(history, 0) * 1000 - self.settings.retention_ms)
+                up_to = Timestamp(max(0, safe_point - timestamp_at(longer_ms)))
+                expired = partial(self._expire, connection, history, table, up_to)
+                await self._in_batches(expired)
+
+    async def _expire(
+        self, connection: Connection, history: str, table: ManagedTable | None, up_to: Timestamp
+    ) -> int:
+        """The oldest batch of what is kept for `table`; None: it is gone, or has no retention of its own any more."""
+        batch, timeout_s = self.settings.clean_batch, self.settings.control_timeout_s
+        query = expired_query(history, None if table is None else up_to, batch)
+        [answer] = await connection.run([query], timeout_s)
+        if answer.rows:
+            gone = [Timestamp(int(row[0] or 0)) for row in answer.rows]
+            latest = Timestamp(int(answer.rows[-1][1] or 0))
+            statements = expire_statements(history, table, gone, latest)
+            await connection.run([READ_COMMITTED, "START TRANSACTION", *statements, "COMMIT"], timeout_s)
+        return len(answer.rows)
 
     async def _may_be_late(self, connection: Connection) -> bool:
         """Whether a local transaction is so old that its coordinator may have been given up, and yet commit it."""

@@ -22,7 +22,7 @@ class EngineSettings:
     control_timeout_s: float = 10.0
     """For the engine's own statements on a shard."""
     clean_interval_s: float = 1.0
-    clean_batch: int = 500
+    clean_batch: int = 100
     lock_delete_interval_s: float = 0.2
     orphan_scan_interval_s: float = 2.0
     orphan_age_ms: float = 5_000
