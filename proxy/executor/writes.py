@@ -48,6 +48,7 @@ class Write:
             self.shards,
             self._statement,
             locking_read=plan.access is Access.LOCKING_READ,
+            shares=plan.shares,
             inserts=plan.inserts or bool(plan.reads),
             expected_rows=None if plan.reads else plan.expected_rows,
             checks=[conflict_check(self.execution, check) for check in plan.checks],

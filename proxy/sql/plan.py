@@ -220,6 +220,8 @@ class QueryPlan:
     """A write of reference tables: the same on all shards (the router gives all), one reply is the answer."""
     returns_rows: bool
     """SELECT, or a write with RETURNING: one shard only."""
+    shares: bool = False
+    """A LOCKING_READ that takes shared locks only."""
     reads: tuple[Table, ...] = ()
     """Managed tables that a WRITE reads without writing them (INSERT … SELECT, joins, subqueries): it sees their
     undecided rows, so it must be validated like a locking read [R5] before it may stand."""

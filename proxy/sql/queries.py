@@ -239,17 +239,16 @@ class QueryParser(CallParser):
         of: list[str] = []
         if self.accept_sequence("LOCK", "IN", "SHARE", "MODE"):
             self._wait_option()
-            return Locking(start, self.here, ())
-        locked = False
+            return Locking(start, self.here, (), shared=True)
+        modes: list[str] = []
         while self.accept("FOR"):
-            locked = True
-            self.expect("UPDATE", "SHARE")
+            modes.append(self.expect("UPDATE", "SHARE").upper)
             if self.accept("OF"):
                 of.append(self.name())
                 while self.accept(","):
                     of.append(self.name())
             self._wait_option()
-        return Locking(start, self.here, tuple(of)) if locked else None
+        return Locking(start, self.here, tuple(of), shared="UPDATE" not in modes) if modes else None
 
     def _wait_option(self) -> None:
         if self.accept("NOWAIT"):

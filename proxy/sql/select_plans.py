@@ -53,6 +53,7 @@ def plan_select(query: Query, planning: Planning) -> QueryPlan:
         returns_rows=True,
         away=template.away,
         counts_all=counts_all,
+        shares=query.locking is not None and query.locking.shared,
         as_of=planning.as_of,
     )
 

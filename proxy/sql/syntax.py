@@ -169,11 +169,12 @@ class Limit:
 
 @dataclass(slots=True)
 class Locking:
-    """FOR UPDATE | FOR SHARE | LOCK IN SHARE MODE; `of`: the aliases after OF."""
+    """FOR UPDATE | FOR SHARE | LOCK IN SHARE MODE; `of`: the aliases after OF; `shared`: no FOR UPDATE."""
 
     start: int
     end: int
     of: tuple[str, ...]
+    shared: bool
 
 
 @dataclass(slots=True)

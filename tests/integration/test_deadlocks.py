@@ -154,6 +154,39 @@ def test_a_ring_loses_its_youngest_at_once(
     )
 
 
+def test_who_only_shares_is_told_from_others_who_do(
+    proxies: list[ProxyProcess], keys: list[int], shard_servers: Sequence[AnyServer]
+) -> None:
+    """The writer waits for `holder`, `other` for the writer: no cycle, though both have shared locks on one shard."""
+    server = shard_servers[0]
+    with pymysql.connect(
+        host=server.host, port=server.port, user=server.user, password=server.password
+    ) as shard:
+        held, shared = (row[0] for row in run(shard, "SELECT id FROM bank.account ORDER BY id LIMIT 2"))
+    holder, other, writer = (connect(proxies[number]) for number in (0, 1, 0))
+    try:
+        with connect(proxies[0]) as client:
+            before = run(client, "SHOW TXGUARD DEADLOCKS")
+        for connection, key in ((holder, held), (other, shared)):
+            run(connection, "BEGIN")
+            run(connection, f"SELECT balance FROM bank.account WHERE id = {key} LOCK IN SHARE MODE")
+        run(writer, "BEGIN")
+        run(writer, update(keys[1]))
+        send(writer, update(held))
+        send(other, update(keys[1]))
+        time.sleep(1.2)  # the detector looks every quarter of a second
+        with connect(proxies[0]) as client:
+            assert run(client, "SHOW TXGUARD DEADLOCKS") == before
+        run(holder, "COMMIT")
+        assert answer(writer) == 0
+        run(writer, "COMMIT")
+        assert answer(other) == 0
+        run(other, "COMMIT")
+    finally:
+        for connection in (holder, other, writer):
+            connection.close()
+
+
 def test_hot_rows_locked_in_order_have_no_victim(proxies: list[ProxyProcess], keys: list[int]) -> None:
     """Eight clients of two proxies queue for the same rows on all shards, in one order: long waits, no cycle."""
     with connect(proxies[0]) as client:

@@ -92,6 +92,8 @@ class Branch:
     view_open: bool = False
     too_new: tuple[Timestamp, ...] = ()
     """X of [R3], as the open view has it."""
+    named: bool = False
+    """See NAME_IT, for a branch that has only shared locks."""
     wrote: bool = False
     depends_on_all: bool = False
     """It may have looked at undecided rows, or taken a unique key that one of them freed."""
@@ -103,15 +105,16 @@ class Branch:
     """How many of `savepoints` were set when the view was opened."""
 
 
-_NAME_IT = f"SELECT 1 FROM `{DATABASE}`.`rollback_counter` WHERE id = 0 FOR UPDATE"
+NAME_IT = f"SELECT 1 FROM `{DATABASE}`.`rollback_counter` WHERE id = 0 FOR UPDATE"
 """MariaDB gives a local transaction its id once it locks for writing. Who only holds shared locks has the id 0, and
-nobody could tell it from the others when a deadlock, or an undo that it blocks, is looked into. It finds no row."""
+nobody could tell it from the others when a deadlock, or an undo that it blocks, is looked into. It finds no row.
+Sent at the start where every read locks, otherwise before the first FOR SHARE."""
 
 
 def start_statements(isolation: Isolation, *, with_view: bool) -> list[str]:
     if not isolation.has_snapshot:
         level = isolation.value.replace("-", " ")
-        named = [_NAME_IT] if isolation is Isolation.SERIALIZABLE else []
+        named = [NAME_IT] if isolation is Isolation.SERIALIZABLE else []
         return [f"SET TRANSACTION ISOLATION LEVEL {level}", "START TRANSACTION", *named]
     return ["START TRANSACTION WITH CONSISTENT SNAPSHOT" if with_view else "START TRANSACTION"]
 

@@ -69,6 +69,7 @@ class PastTransaction(Transaction):
         build: Callable[[ShardName], Any],
         *,
         locking_read: bool = False,
+        shares: bool = False,
         inserts: bool = False,
         checks: Sequence[ConflictCheck] = (),
         expected_rows: int | None = None,

@@ -129,7 +129,9 @@ async def read_current(txn: Transaction, branches: Sequence[Branch], build: Buil
     return await gather([validated(txn, branch, partial(build, branch.shard, ())) for branch in branches])
 
 
-async def validated(txn: Transaction, branch: Branch, build: Callable[[], Any]) -> Reply:
+async def validated(
+    txn: Transaction, branch: Branch, build: Callable[[], Any], *, shares: bool = False
+) -> Reply:
     """[R5] inside a transaction: a locking read, or a READ COMMITTED read, may have met undecided rows."""
     tso = txn.engine.tso
     for attempt in range(VALIDATION_TRIES):
@@ -137,7 +139,7 @@ async def validated(txn: Transaction, branch: Branch, build: Callable[[], Any]) 
         if token is None:
             token = await txn.oracle(tso.read_token(branch.shard))
         try:
-            reply = await txn.relay_opening(branch, build())
+            reply = await txn.relay_opening(branch, build(), shares=shares)
         except ConnectionLost as error:
             if attempt == 0:
                 raise

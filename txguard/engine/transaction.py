@@ -16,6 +16,7 @@ from tso.errors import TsoError, TsoTimeout, TsoUnavailable
 from tso.types import ShardName, Timestamp
 from txguard.engine import savepoints, snapshot
 from txguard.engine.branch import (
+    NAME_IT,
     Branch,
     Build,
     Connections,
@@ -104,6 +105,7 @@ class Transaction:
         build: Callable[[ShardName], Any],
         *,
         locking_read: bool = False,
+        shares: bool = False,
         inserts: bool = False,
         checks: Sequence[ConflictCheck] = (),
         expected_rows: int | None = None,
@@ -112,15 +114,15 @@ class Transaction:
         """DML or a locking read, the same on all of `shards` or on none.
 
         An ordinary error of a shard comes back in its reply's `error` once the statement is undone everywhere.
-        `inserts`: it may take keys, or read rows, beside those that it changes. `expected_rows`: it names this
-        many rows by whole primary key; where it finds them all, `checks` need not be asked. `first`: what became of
-        the statement where `point_write` has sent it already.
+        `shares`: a locking read that takes shared locks only. `inserts`: it may take keys, or read rows, beside those
+        that it changes. `expected_rows`: it names this many rows by whole primary key; where it finds them all,
+        `checks` need not be asked. `first`: what became of the statement where `point_write` has sent it already.
         """
         async with statement_scope(self, sent=first is not None):
             branches = await self._branches(shards)
             if self.read_ts is not None:
                 await snapshot.open_views(self, branches, quiet=False)
-            statement = WriteStatement(build, locking_read, inserts, checks, expected_rows, first)
+            statement = WriteStatement(build, locking_read, shares, inserts, checks, expected_rows, first)
             return await write(self, branches, statement)
 
     # ---------------------------------------------------------------- savepoints
@@ -237,9 +239,14 @@ class Transaction:
         connection = await self.connections.acquire(shard, self.engine.settings.acquire_timeout_s)
         self.branches[shard] = Branch(shard, connection)
 
-    async def relay_opening(self, branch: Branch, statement: Any, savepoint: str | None = None) -> Reply:
+    async def relay_opening(
+        self, branch: Branch, statement: Any, savepoint: str | None = None, *, shares: bool = False
+    ) -> Reply:
         """Relay a current read or a write; START TRANSACTION and the variables go in the same packet."""
         prefix = self.opening(branch)
+        if shares and not branch.named:
+            prefix.append(NAME_IT)
+            branch.named = True
         if savepoint is not None:
             prefix.append(f"SAVEPOINT {savepoint}")
         return await self.relay(branch, prefix, statement)

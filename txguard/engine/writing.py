@@ -43,6 +43,7 @@ class WriteStatement(NamedTuple):
 
     build: Callable[[ShardName], Any]
     locking_read: bool
+    shares: bool
     inserts: bool
     checks: Sequence[ConflictCheck]
     expected_rows: int | None
@@ -58,7 +59,12 @@ class WriteStatement(NamedTuple):
 async def write(txn: Transaction, branches: Sequence[Branch], statement: WriteStatement) -> list[Reply]:
     if statement.locking_read:
         replies = await gather(
-            [snapshot.validated(txn, branch, partial(statement.build, branch.shard)) for branch in branches]
+            [
+                snapshot.validated(
+                    txn, branch, partial(statement.build, branch.shard), shares=statement.shares
+                )
+                for branch in branches
+            ]
         )
     else:
         replies = await _write_validated(txn, branches, statement)
