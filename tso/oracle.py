@@ -13,12 +13,13 @@ from contextlib import asynccontextmanager
 
 from tso.api import Leader, Tso
 from tso.clock import MAX_TIMESTAMP, BoundReached, HybridClock, timestamp_at
-from tso.errors import QuietExpired, TransactionUnknown, TsoTimeout
+from tso.errors import QuietExpired, TsoTimeout
 from tso.gates import Gate, GateState
 from tso.lease import Lease
-from tso.types import Begun, CommitBegun, Orphan, Outcome, ShardName, Timestamp, TsoStatistics
+from tso.nowait import NowaitOracle
+from tso.types import Begun, Orphan, Outcome, ShardName, Timestamp, TsoStatistics
 from tso.waiter import Waiter, WaiterState
-from tso.window import LOCAL_SESSION, SessionId, Window, dependency_rolled_back
+from tso.window import LOCAL_SESSION, SessionId, dependency_rolled_back
 
 QUIET_S = 0.050
 """How long commits are held back at most for one quiet snapshot."""
@@ -40,39 +41,22 @@ class Deadline:
         return self._at - asyncio.get_running_loop().time()
 
 
-class Oracle(Tso):
+class Oracle(NowaitOracle, Tso):
     """See `Tso` for the meaning of each call. `session` is whose transaction it is."""
 
     def __init__(self, clock: HybridClock, lease: Lease) -> None:
-        self._clock = clock
-        self._lease = lease
-        # So that a read that began in an older epoch never validates in this one.
-        self._window = Window(token_base=lease.epoch << 32)
+        super().__init__(clock, lease)
         self._retention_ms = 0
-
-    @property
-    def epoch(self) -> int:
-        return self._lease.epoch
 
     def on_new_epoch(self, prepare: Callable[[Leader], Awaitable[None]]) -> None:
         """Never: an oracle that is deposed serves no more."""
 
     # Transactions
 
-    def begin_nowait(self, session: SessionId = LOCAL_SESSION) -> Begun | None:
-        try:
-            start_ts = self._clock.next()
-        except BoundReached:
-            return None
-        return Begun(start_ts, self._window.begin(start_ts, session))
-
     async def begin(self, session: SessionId = LOCAL_SESSION) -> Begun:
         while (begun := self.begin_nowait(session)) is None:
             await self._lease.wait_renewed(RENEWAL_WAIT_S)
         return begun
-
-    def latest_nowait(self) -> Timestamp:
-        return self._clock.last
 
     async def begin_many(self, count: int, session: SessionId) -> tuple[Timestamp, Timestamp]:
         """`count` transactions with consecutive `start_ts`: the first, and the floor of them all."""
@@ -130,23 +114,6 @@ class Oracle(Tso):
             pass
         return await self._begin_commit_late(start_ts, participants, Deadline(timeout_s), session)
 
-    def begin_commit_nowait(
-        self,
-        start_ts: Timestamp,
-        participants: tuple[ShardName, ...],
-        inserted: Collection[ShardName],
-        written_by: Timestamp,
-    ) -> CommitBegun | None:
-        window = self._window
-        commits = window.commits
-        if window.gates.any_closed or window.any_adopted or commits.cross_shard_before(inserted, written_by):
-            return None
-        guarded = commits.cross_shard_before(participants, written_by)
-        try:
-            return CommitBegun(self._make_outstanding(start_ts, participants, LOCAL_SESSION), guarded)
-        except (BoundReached, TransactionUnknown):
-            return None
-
     async def wait_dependencies(
         self,
         start_ts: Timestamp,
@@ -183,21 +150,10 @@ class Oracle(Tso):
             except BoundReached:
                 await self._lease.wait_renewed(RENEWAL_WAIT_S)
 
-    def _make_outstanding(
-        self, start_ts: Timestamp, participants: tuple[ShardName, ...], session: SessionId
-    ) -> Timestamp:
-        self._window.require(start_ts, session)
-        commit_ts = self._clock.next()
-        self._window.begin_commit(start_ts, commit_ts, participants)
-        return commit_ts
-
     async def decide(self, start_ts: Timestamp, outcome: Outcome) -> None:
         self._window.decide(start_ts, outcome)
 
     async def end_commit(self, start_ts: Timestamp, outcome: Outcome) -> None:
-        self._window.end_commit(start_ts, outcome)
-
-    def end_commit_nowait(self, start_ts: Timestamp, outcome: Outcome) -> None:
         self._window.end_commit(start_ts, outcome)
 
     async def adopt(
@@ -220,29 +176,8 @@ class Oracle(Tso):
         if waiter := self._window.wait_barrier(shards, read_ts):
             await self._wait(waiter, timeout_s, lambda: self._blockers("barrier", shards, read_ts))
 
-    def read_token_nowait(self, shard: ShardName) -> int | None:
-        return self._window.read_token(shard)
-
-    def calm_token_nowait(self, shard: ShardName) -> int | None:
-        return self._window.commits.calm_token(shard)
-
-    def was_calm_nowait(self, shard: ShardName, token: int) -> bool:
-        return self._window.commits.was_calm(shard, token)
-
     async def read_token(self, shard: ShardName) -> int:
         return self._window.read_token(shard)
-
-    def validate_read_nowait(self, shard: ShardName, token: int) -> bool | None:
-        if not self._lease.live:  # a newer oracle may know of commits that this one does not
-            return None
-        valid = self._window.validate_read(shard, token)
-        if valid is True:
-            return True
-        waiter = valid or self._window.wait_undone(shard)
-        if not waiter:
-            return False
-        waiter.withdraw()
-        return None
 
     async def validate_read(self, shard: ShardName, token: int, timeout_s: float) -> bool:
         if not self._lease.live:

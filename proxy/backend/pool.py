@@ -10,7 +10,6 @@ Owns `BackendPool`, the engine's `Shard`. The rules:
 from __future__ import annotations
 
 import asyncio
-import enum
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from proxy.backend.circuit import Circuit, CircuitState
 from proxy.backend.connect import ShardAddress, connect, describe
 from proxy.backend.connection import BackendConnection
-from proxy.backend.idle import IdleConnections
+from proxy.backend.lending import Grant, Granted, Lending, Waiter
 from proxy.backend.profile import SessionProfile
 from proxy.backend.refusals import Refusals
 from proxy.backend.shortage import Shortage
@@ -57,24 +56,6 @@ class PoolStatistics:
     failed_total: int
 
 
-class _Grant(enum.Enum):
-    """What someone in line may get in place of a connection."""
-
-    ROOM = "room"
-    """Room for a new connection, already counted."""
-    LOOK = "look"
-    """Things have changed: begin again."""
-
-
-_Granted = BackendConnection | _Grant
-
-
-@dataclass(slots=True)
-class _Waiter:
-    future: asyncio.Future[_Granted]
-    profile: SessionProfile
-
-
 class BackendPool:
     def __init__(
         self,
@@ -98,13 +79,11 @@ class BackendPool:
         self.siblings: Sequence[BackendPool] = ()
         """Other pools to the same shard: one that finds it up has them try again at once."""
         self._refusals = Refusals(name)
-        self._idle = IdleConnections()
+        self._lending = Lending()
         self._all: set[BackendConnection] = set()
-        self._waiters: deque[_Waiter] = deque()
         self._open = 0
         self._opened_total = self._failed_total = 0
         self._server_version = ""
-        self._closed = False
 
     @property
     def name(self) -> ShardName:
@@ -118,8 +97,8 @@ class BackendPool:
             last_error=self._circuit.last_error,
             server_version=self._server_version,
             open=self._open,
-            idle=len(self._idle),
-            waiting=len(self._waiters),
+            idle=len(self._lending.idle),
+            waiting=len(self._lending.waiters),
             max_connections=self.max_connections,
             opened_total=self._opened_total,
             failed_total=self._failed_total,
@@ -129,13 +108,7 @@ class BackendPool:
 
     def acquire_nowait(self, profile: SessionProfile) -> BackendConnection | None:
         """An idle connection, or None: none is idle, or others wait in line."""
-        if self._waiters:
-            return None
-        connection = self._idle.pop(profile)
-        if connection is not None:
-            applied = connection.profile
-            connection.wanted_profile = profile if applied is not profile and applied != profile else applied
-        return connection
+        return self._lending.take(profile)
 
     async def acquire(self, timeout_s: float, profile: SessionProfile = DEFAULT_PROFILE) -> BackendConnection:
         """A connection that will run under `profile`. Raises ShardUnavailable; nothing was sent then."""
@@ -151,29 +124,12 @@ class BackendPool:
     def release(self, connection: Connection) -> None:
         """Give back. One that cannot be used again is dropped; a closed one is already forgotten."""
         assert isinstance(connection, BackendConnection)
-        if connection.closed:
-            return
-        if self._closed or not connection.reusable:
-            connection.abort()
-            return
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if waiter.future.done():
-                continue
-            if waiter.profile.found_rows == connection.found_rows:
-                connection.wanted_profile = waiter.profile
-                waiter.future.set_result(connection)
-            else:
-                self._waiters.appendleft(waiter)
-                connection.close()
-            return
-        connection.idle_rounds = 0
-        self._idle.push(connection)
+        self._lending.give_back(connection)
 
     async def _acquire(self, profile: SessionProfile) -> BackendConnection:
         reserved = False
         while True:
-            if self._closed:
+            if self._lending.closed:
                 raise ShardUnavailable(f"shard {self._name}: the pool is closed")
             if reserved or self._reserve(profile):
                 connection = await self._open_reserved(profile)
@@ -184,7 +140,7 @@ class BackendPool:
             granted = await self._wait_in_line(profile)
             if isinstance(granted, BackendConnection):
                 return granted
-            reserved = granted is _Grant.ROOM
+            reserved = granted is Grant.ROOM
 
     def _reserve(self, profile: SessionProfile) -> bool:
         """Whether a new connection may be opened now; counts it. Raises ShardUnavailable while it is down."""
@@ -194,42 +150,42 @@ class BackendPool:
         if state is CircuitState.DOWN and not self._circuit.may_probe(asyncio.get_running_loop().time()):
             raise ShardUnavailable(self._down_text())
         if self._open >= self.max_connections:
-            unlike = self._idle.pop_unlike(profile.found_rows)
+            unlike = self._lending.idle.pop_unlike(profile.found_rows)
             if unlike is None:
                 return False
             unlike.close()
         self._open += 1
         return True
 
-    async def _wait_in_line(self, profile: SessionProfile) -> _Granted:
-        waiter = _Waiter(asyncio.get_running_loop().create_future(), profile)
-        self._waiters.append(waiter)
+    async def _wait_in_line(self, profile: SessionProfile) -> Granted:
+        waiter = Waiter(asyncio.get_running_loop().create_future(), profile)
+        self._lending.waiters.append(waiter)
         try:
             return await waiter.future
         except asyncio.CancelledError:
             if waiter.future.done() and not waiter.future.cancelled():
                 self._pass_on(waiter.future.result())
-            elif waiter in self._waiters:
-                self._waiters.remove(waiter)
+            elif waiter in self._lending.waiters:
+                self._lending.waiters.remove(waiter)
             raise
 
-    def _pass_on(self, granted: _Granted) -> None:
+    def _pass_on(self, granted: Granted) -> None:
         """Who was granted a connection, or room for one, is gone: the next in line gets it."""
         if isinstance(granted, BackendConnection):
             self.release(granted)
-        elif granted is _Grant.ROOM:
+        elif granted is Grant.ROOM:
             self._leave()
 
     def _leave(self) -> None:
         """One connection fewer: room for the first in line."""
         self._open -= 1
-        while self._waiters and self._open < self.max_connections:
+        while self._lending.waiters and self._open < self.max_connections:
             if self._circuit.state is CircuitState.PROBING:
                 return
-            waiter = self._waiters.popleft()
+            waiter = self._lending.waiters.popleft()
             if not waiter.future.done():
                 self._open += 1
-                waiter.future.set_result(_Grant.ROOM)
+                waiter.future.set_result(Grant.ROOM)
                 return
 
     # ---------------------------------------------------------------- opening
@@ -312,21 +268,21 @@ class BackendPool:
 
     def _connection_closed(self, connection: BackendConnection) -> None:
         self._all.discard(connection)
-        self._idle.remove(connection)
+        self._lending.idle.remove(connection)
         self._leave()
 
     def _wake_all(self) -> None:
         """The probe is over: everybody in line looks again, in order."""
-        waiting, self._waiters = self._waiters, deque()
+        waiting, self._lending.waiters = self._lending.waiters, deque()
         for waiter in waiting:
             if not waiter.future.done():
-                waiter.future.set_result(_Grant.LOOK)
+                waiter.future.set_result(Grant.LOOK)
 
     # ---------------------------------------------------------------- care
 
     def trim(self, rounds: int) -> None:
         """Close what was idle in each of the last `rounds` calls. Counted, so that a release looks at no clock."""
-        for connection in list(self._idle):
+        for connection in list(self._lending.idle):
             connection.idle_rounds += 1
             if connection.idle_rounds > rounds:
                 connection.close()
@@ -339,7 +295,7 @@ class BackendPool:
 
     def close(self) -> None:
         """Drop every connection; who waits gets ShardUnavailable."""
-        self._closed = True
+        self._lending.closed = True
         for connection in list(self._all):
             connection.close()
         self._wake_all()

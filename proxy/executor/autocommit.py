@@ -15,7 +15,6 @@ from proxy.backend.connection import BackendConnection
 from proxy.backend.reply import RelayReply
 from proxy.backend.statements import Statement
 from proxy.executor.connections import SessionConnections
-from proxy.sql.plan import ByKeys, QueryPlan
 from tso.api import Tso
 from tso.errors import TsoTimeout
 from tso.types import ShardName
@@ -27,18 +26,6 @@ from txguard.errors import Conflict, LockWaitTimeout
 VALIDATION_TRIES = 10
 CONNECTION_TRIES = 2
 """A pooled connection may have died unnoticed: nothing has gone to the client, so the read is made once more."""
-
-
-def reads_one_row(plan: QueryPlan) -> bool:
-    """A point read by the whole primary key: one row is a state of its own, whatever else is being committed."""
-    route = plan.route
-    return (
-        type(route) is ByKeys
-        and len(route.keys) == 1
-        and len(plan.tables) == 1
-        and not plan.joins
-        and route.table.primary_key == (route.table.shard_key,)
-    )
 
 
 @dataclass(slots=True)

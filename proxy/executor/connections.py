@@ -15,7 +15,7 @@ from proxy.backend.pool import BackendPool
 from proxy.backend.profile import SessionProfile
 from proxy.executor.acquired import acquired
 from tso.types import ShardName
-from txguard.engine.branch import RelayConnection
+from txguard.engine.relay import RelayConnection
 
 Pools = Mapping[ShardName, BackendPool]
 

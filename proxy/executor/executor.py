@@ -20,7 +20,7 @@ from proxy.backend.reply import RelayReply
 from proxy.backend.statements import TextStatement
 from proxy.executor.answers import Answer
 from proxy.executor.asked_routes import shards
-from proxy.executor.autocommit import AutocommitRead, reads_one_row
+from proxy.executor.autocommit import AutocommitRead
 from proxy.executor.away_rows import away_rows
 from proxy.executor.collate import filter_show
 from proxy.executor.connections import SessionConnections
@@ -35,11 +35,11 @@ from proxy.executor.unit import Unit
 from proxy.executor.warnings import Condition, fetch_found_rows, fetch_warnings
 from proxy.executor.writes import Write
 from proxy.routing.tables import Table, TableKind
-from proxy.sql.plan import Access, InsertPlan, QueryPlan, ShowFilter, ShowPlan
+from proxy.sql.plan import Access, InsertPlan, QueryPlan, ShowFilter, ShowPlan, reads_one_row
 from tso.types import ShardName
 from txguard.engine import failpoints
+from txguard.engine.point_write import FirstTry
 from txguard.engine.shard import ShardError
-from txguard.engine.writing import FirstTry
 from txguard.errors import Conflict
 
 MakeUnit = Callable[[], Unit]

@@ -24,8 +24,8 @@ from proxy.routing.tables import Table
 from proxy.sql.plan import Access, Check, QueryPlan
 from tso.types import ShardName
 from txguard.engine.conflicts import ConflictCheck
+from txguard.engine.point_write import FirstTry
 from txguard.engine.shard import Reply
-from txguard.engine.writing import FirstTry
 
 
 @dataclass(slots=True)

@@ -15,13 +15,31 @@ from proxy.sql.plan import Access, BeginPlan, CommitPlan, Planned, QueryPlan
 
 
 class FastPath:
-    __slots__ = ("_read", "_write")
+    __slots__ = ("_read", "_talk", "_write")
 
     def __init__(
         self, talk: Conversation, client: Client, query_engine: QueryEngine, carry_on: CarryOn
     ) -> None:
+        self._talk = talk
         self._read = FastRead(talk, client, query_engine, carry_on)
         self._write = FastWrite(talk, client, query_engine, carry_on)
+
+    def query(self, sql: bytes) -> Planned | None:
+        """The plan of a statement that was declined; None: it is answered from a callback. Raises what planning does."""
+        talk = self._talk
+        talk.begins(sql)
+        planned = talk.process.plan(talk.limited(sql), talk.state.database)
+        return None if self.start(planned) else planned
+
+    def execute(self, bound: BoundStatement) -> tuple[Planned, BoundStatement] | None:
+        """As `query`, of a prepared statement."""
+        talk = self._talk
+        talk.begins(bound.sql)
+        sql = talk.limited(bound.sql)
+        if sql is not bound.sql:
+            bound = bound._replace(sql=sql)
+        planned = talk.process.plan(sql, talk.state.database, prepared=True)
+        return None if self.start(planned, bound) else (planned, bound)
 
     def start(self, planned: Planned, bound: BoundStatement | None = None) -> bool:
         """False: declined, nothing has happened. True: it is answered from a callback."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from proxy.backend.connection import BackendConnection
 from proxy.backend.reply import RelayReply
-from proxy.executor.autocommit import reads_one_row
 from proxy.executor.client import Client
 from proxy.executor.execution import BoundStatement, Execution
 from proxy.executor.routes import shards_nowait
@@ -20,7 +19,7 @@ from proxy.session.conversation import CarryOn, Conversation
 from proxy.session.phases import Phase
 from proxy.session.query_engine import QueryEngine
 from proxy.session.read_on import read_again, read_on
-from proxy.sql.plan import Planned, QueryPlan
+from proxy.sql.plan import Planned, QueryPlan, reads_one_row
 from proxy.wire.capabilities import Status
 from tso.types import ShardName
 from txguard.engine import failpoints

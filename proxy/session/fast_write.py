@@ -12,7 +12,6 @@ coroutine, which takes that reply for the statement's first try. Source: docs/pr
 from __future__ import annotations
 
 from proxy.backend.reply import RelayReply
-from proxy.executor.answers import Answer
 from proxy.executor.client import Client
 from proxy.executor.execution import BoundStatement, Execution
 from proxy.executor.routes import shards_nowait
@@ -21,12 +20,13 @@ from proxy.routing.catalog import Catalog
 from proxy.session.conversation import CarryOn, Conversation
 from proxy.session.phases import Phase
 from proxy.session.query_engine import QueryEngine
+from proxy.session.write_on import commit_on, commit_write, write_on
 from proxy.sql.plan import BeginPlan, CommitPlan, Planned, QueryPlan
 from proxy.wire.responses import parse_ok
 from tso.types import ShardName
 from txguard.engine import point_write
-from txguard.engine.committing import Rest
-from txguard.engine.writing import FirstTry
+from txguard.engine.commit_on import Rest
+from txguard.engine.point_write import FirstTry
 
 
 class FastWrite:
@@ -35,28 +35,28 @@ class FastWrite:
     __slots__ = (
         "_carry_on",
         "_catalog",
-        "_client",
-        "_execution",
         "_expected_rows",
-        "_query_engine",
-        "_reply",
         "_shard",
-        "_talk",
-        "_unit",
+        "client",
+        "execution",
+        "query_engine",
+        "reply",
+        "talk",
+        "unit",
     )
 
     def __init__(
         self, talk: Conversation, client: Client, query_engine: QueryEngine, carry_on: CarryOn
     ) -> None:
-        self._talk = talk
-        self._client = client
-        self._query_engine = query_engine
+        self.talk = talk
+        self.client = client
+        self.query_engine = query_engine
         self._carry_on = carry_on
         self._catalog: Catalog
-        self._execution: Execution
-        self._reply: RelayReply
+        self.execution: Execution
+        self.reply: RelayReply
         self._shard: ShardName
-        self._unit: Unit
+        self.unit: Unit
         self._expected_rows = 0
 
     # ------------------------------------------------------------ a write
@@ -67,7 +67,7 @@ class FastWrite:
             return False
         if plan.inserts or plan.returns_rows or not plan.written[0].managed or len(plan.written) != 1:
             return False
-        talk = self._talk
+        talk = self.talk
         services = talk.process.services
         catalog = services.catalog_store.current
         execution = Execution(planned, talk.values.literal, talk.reading, bound)
@@ -77,7 +77,7 @@ class FastWrite:
         unit = self._writable_unit()
         if unit is None:
             return False
-        self._catalog, self._execution, self._unit = catalog, execution, unit
+        self._catalog, self.execution, self.unit = catalog, execution, unit
         self._shard, self._expected_rows = where[0], plan.expected_rows
         statement = execution.original(stream=False, limit_bytes=services.max_merge_bytes)
         talk.executor.conditions = []
@@ -93,7 +93,7 @@ class FastWrite:
 
     def _writable_unit(self) -> Unit | None:
         """The session's transaction, or one for this statement alone. None: the ordinary way knows what to say."""
-        talk = self._talk
+        talk = self.talk
         transactions, state = talk.transactions, talk.state
         if state.snapshot_ts is not None:
             return None
@@ -108,7 +108,7 @@ class FastWrite:
         return unit
 
     def _on_reply(self, reply: RelayReply | None, error: Exception | None) -> None:
-        unit, talk = self._unit, self._talk
+        unit, talk = self.unit, self.talk
         if (
             reply is None
             or not reply.complete
@@ -116,22 +116,22 @@ class FastWrite:
             or self._catalog is not talk.process.services.catalog_store.current
             or not point_write.stands(unit.transaction, self._shard, reply, self._expected_rows)
         ):
-            self._carry_on(self._rest_of_write(FirstTry(reply, error)))
+            self._carry_on(write_on(self, FirstTry(reply, error)))
         elif not unit.implicit:
-            self._answer_write(reply)
+            self.answer_write(reply)
         else:
-            self._reply = reply
+            self.reply = reply
             if not talk.transactions.commit_implicit_nowait(unit, self._write_committed):
-                self._carry_on(self._commit_write())
+                self._carry_on(commit_write(self))
 
     def _write_committed(self, rest: Rest | None) -> None:
         if rest is None:
-            self._answer_write(self._reply)
+            self.answer_write(self.reply)
         else:
-            self._carry_on(self._commit_write(rest))
+            self._carry_on(commit_write(self, rest))
 
-    def _answer_write(self, reply: RelayReply) -> None:
-        talk, client = self._talk, self._client
+    def answer_write(self, reply: RelayReply) -> None:
+        talk, client = self.talk, self.client
         talk.executor.unit = None
         talk.process.registry.counters.fast_writes += 1
         diagnostics = talk.state.diagnostics
@@ -139,7 +139,7 @@ class FastWrite:
         if reply.last_insert_id:
             diagnostics.last_insert_id = reply.last_insert_id
         talk.is_over()
-        if client.session_state is None or self._unit.implicit or self._unit.told:
+        if client.session_state is None or self.unit.implicit or self.unit.told:
             client.finish(reply.to_client(talk.status(), client.sequence))
             return
         ok = parse_ok(bytes(reply.packets[4:]))
@@ -150,27 +150,11 @@ class FastWrite:
             info=ok.info,
         )
 
-    async def _commit_write(self, rest: Rest | None = None) -> None:
-        try:
-            if rest is None:
-                rest = self._talk.transactions.commit_implicit(self._unit)
-            await rest
-        finally:
-            self._talk.executor.unit = None
-        self._answer_write(self._reply)
-
-    async def _rest_of_write(self, first: FirstTry) -> None:
-        talk, execution = self._talk, self._execution
-        answer = Answer(self._client, talk.status, binary=execution.binary)
-        await self._query_engine.go_on_writing(execution, self._unit, first, answer)
-        talk.is_over()
-        answer.finish()
-
     # ------------------------------------------------------------ BEGIN and COMMIT
 
     def begin(self, plan: BeginPlan) -> bool:
         """False: declined, nothing has happened."""
-        talk = self._talk
+        talk = self.talk
         if (
             plan.consistent_snapshot
             or plan.as_of is not None
@@ -178,29 +162,25 @@ class FastWrite:
         ):
             return False
         talk.executor.conditions = []
-        self._answer_ok()
+        self.answer_ok()
         return True
 
     def commit(self, plan: CommitPlan) -> bool:
         """False: declined, nothing has happened."""
-        if plan.chain or plan.release or not self._talk.transactions.commit_nowait(self._committed):
+        if plan.chain or plan.release or not self.talk.transactions.commit_nowait(self._committed):
             return False
-        self._talk.executor.conditions = []
+        self.talk.executor.conditions = []
         return True
 
     def _committed(self, rest: Rest | None) -> None:
         if rest is None:
-            self._answer_ok()
+            self.answer_ok()
         else:
-            self._carry_on(self._rest_of_commit(rest))
+            self._carry_on(commit_on(self, rest))
 
-    async def _rest_of_commit(self, rest: Rest) -> None:
-        await rest
-        self._answer_ok()
-
-    def _answer_ok(self) -> None:
-        talk = self._talk
+    def answer_ok(self) -> None:
+        talk = self.talk
         diagnostics = talk.state.diagnostics
         diagnostics.row_count = diagnostics.found_rows = 0
         talk.is_over()
-        self._client.send_ok(status=talk.status())
+        self.client.send_ok(status=talk.status())

@@ -31,7 +31,7 @@ from proxy.sql.plan import Access, Planned
 from proxy.sql.template import Template
 from tso.types import Timestamp
 from txguard.engine.past import PastTransaction
-from txguard.engine.writing import FirstTry
+from txguard.engine.point_write import FirstTry
 from txguard.errors import ReadsThePast
 
 OK = Figures()

@@ -101,15 +101,12 @@ class Session:
         if self._client.multi_statements and b";" in sql:
             return self._guarded(sql, self._query_several(sql))
         try:
-            self._talk.begins(sql)
-            planned = process.plan(self._talk.limited(sql), self._talk.state.database)
-            if self._fast_path.start(planned):
-                return None
+            planned = self._fast_path.query(sql)
         except Exception as error:
             self._talk.is_over()
             self._send_error(error)
             return None
-        return self._guarded(sql, self._query(planned))
+        return None if planned is None else self._guarded(sql, self._query(planned))
 
     async def _query_several(self, sql: bytes) -> None:
         """Each statement has its own result; the first that fails ends the command."""
@@ -151,20 +148,15 @@ class Session:
         self._client.finish(packets)
 
     def on_execute(self, payload: bytes) -> Pending:
-        process = self._process
-        process.registry.counters.queries += 1
+        self._process.registry.counters.queries += 1
         try:
             prepared, bound = self._statements.bind(payload)
-            self._talk.begins(prepared.sql)
-            bound = bound._replace(sql=self._talk.limited(bound.sql))
-            planned = process.plan(bound.sql, self._talk.state.database, prepared=True)
-            if self._fast_path.start(planned, bound):
-                return None
+            declined = self._fast_path.execute(bound)
         except Exception as error:
             self._talk.is_over()
             self._send_error(error)
             return None
-        return self._guarded(prepared.sql, self._query(planned, bound))
+        return None if declined is None else self._guarded(prepared.sql, self._query(*declined))
 
     def on_stmt_reset(self, statement_id: int) -> Pending:
         try:

@@ -233,6 +233,18 @@ class QueryPlan:
     """AS OF TIMESTAMP: the instant, as an SQL expression; None: the present, or what the session says."""
 
 
+def reads_one_row(plan: QueryPlan) -> bool:
+    """A point read by the whole primary key: one row is a state of its own, whatever else is being committed."""
+    route = plan.route
+    return (
+        type(route) is ByKeys
+        and len(route.keys) == 1
+        and len(plan.tables) == 1
+        and not plan.joins
+        and route.table.primary_key == (route.table.shard_key,)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class InsertRow:
     """One row of VALUES. `template` is `(…)` with a Generated hole where the AUTO_INCREMENT value stands."""

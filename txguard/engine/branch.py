@@ -9,20 +9,17 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from tso.types import ShardName, Timestamp
 from txguard.engine import failpoints
 from txguard.engine.install import DATABASE
 from txguard.engine.patch import TooNew
-from txguard.engine.shard import Connection, Reply, Rows
+from txguard.engine.relay import RelayConnection
+from txguard.engine.shard import Rows
 
 Build = Callable[[ShardName, TooNew], Any]
 """(shard, X of [R3]) -> the statement to relay: as the client wrote it where X is empty."""
-
-
-OnReply = Callable[[Any, Exception | None], None]
-"""Called once, with the client's reply or what was raised."""
 
 
 class Isolation(enum.Enum):
@@ -38,46 +35,6 @@ class Isolation(enum.Enum):
     def has_snapshot(self) -> bool:
         """Whether all consistent reads of a transaction are made at one `read_ts`."""
         return self in (Isolation.REPEATABLE_READ, Isolation.LAX_REPEATABLE_READ)
-
-
-class RelayConnection(Connection, Protocol):
-    """A connection that can carry a client's statement behind the engine's control statements."""
-
-    async def relay(
-        self, prefix: Sequence[str], statement: Any, timeout_s: float | None
-    ) -> tuple[list[Rows], Reply]:
-        """Send both in one write; answer one Rows per prefix statement and the client's reply, undecoded.
-
-        Raises ShardError when the prefix fails (the statement has then not run) and ConnectionLost.
-        """
-        ...
-
-    def relay_nowait(
-        self,
-        statement: Any,
-        on_reply: OnReply,
-        timeout_s: float | None = None,
-        prefix: Sequence[str] = (),
-    ) -> None:
-        """As `relay`, without a task, and without the prefix's answers. Raises ConnectionLost: nothing was sent."""
-        ...
-
-    @property
-    def in_transaction(self) -> bool:
-        """SERVER_STATUS_IN_TRANS of the last answer that was no error."""
-        ...
-
-
-class Connections(Protocol):
-    """Where a transaction gets its connections; the session's own settings are already applied to them."""
-
-    def acquire_nowait(self, shard: ShardName) -> RelayConnection | None:
-        """None: not without a wait."""
-        ...
-
-    async def acquire(self, shard: ShardName, timeout_s: float) -> RelayConnection: ...
-
-    def release(self, shard: ShardName, connection: RelayConnection) -> None: ...
 
 
 @dataclass(slots=True)

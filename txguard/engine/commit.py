@@ -14,7 +14,8 @@ from tso.errors import DependencyRolledBack, TransactionUnknown, TsoTimeout, Tso
 from tso.types import ShardName, Timestamp
 from txguard.engine import failpoints
 from txguard.engine.branch import Branch
-from txguard.engine.committing import Committing, OnDone, Rest, hand_over
+from txguard.engine.commit_on import Rest, hand_over
+from txguard.engine.committing import Committing
 from txguard.engine.concurrent import gather
 from txguard.engine.outstanding import DEPENDENCIES, end_lockers, interrupted, listed_dependencies
 from txguard.engine.states import TransactionState
@@ -72,27 +73,6 @@ async def _bring_to_its_end(
     except BaseException as error:
         committing.abort()
         await interrupted(txn, error)
-
-
-def commit_nowait(txn: Transaction, on_done: OnDone) -> bool:
-    """As `commit`, without a task where nothing is in the way. False: declined, nothing has happened.
-
-    Not before a `commit_ts` has been taken: then `on_done` is called in any case.
-    """
-    writers = [branch for branch in txn.branches.values() if branch.wrote]
-    if not writers or txn.state is not TransactionState.ACTIVE or failpoints.active("commit_before_begin"):
-        return False
-    participants = tuple(sorted(branch.shard for branch in writers))
-    looked_at = [branch.shard for branch in txn.branches.values() if branch.depends_on_all]
-    without_r4 = failpoints.active("without_R4")
-    begun = txn.engine.tso.begin_commit_nowait(
-        txn.started(), participants, () if without_r4 else looked_at, txn.written_by
-    )
-    if begun is None:
-        return False
-    txn.commit_ts = begun.commit_ts
-    Committing(txn, writers, participants, on_done, guarded=begun.guarded and not without_r4).start()
-    return True
 
 
 async def _begin_commit(

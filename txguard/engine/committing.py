@@ -1,7 +1,8 @@
 """A commit that is outstanding, step by step in callbacks: prewrite on all participants at once, and the end.
 
-Owns `Committing`. No task and no await: each step is called by the answer that it needs. What takes time (a prewrite
-that failed, an oracle that must be asked over a connection) is left to a coroutine, given to whoever waits.
+Owns `Committing` and `commit_nowait`. No task and no await: each step is called by the answer that it needs. What takes
+time (a prewrite that failed, an oracle that must be asked over a connection) is left to a coroutine (`commit_on.py`,
+`outstanding.py`), given to whoever waits.
 
 The rule: once a prewrite may have been sent the outcome is only ever learnt by `resolve`, never guessed.
 Source: docs/protocol.md, "A transaction" step 4.
@@ -9,26 +10,20 @@ Source: docs/protocol.md, "A transaction" step 4.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tso.types import Outcome, ShardName, Timestamp
-from txguard.engine import failpoints, outstanding
+from txguard.engine import commit_on, failpoints, outstanding
 from txguard.engine.branch import Branch
-from txguard.engine.concurrent import settle
+from txguard.engine.commit_on import OnDone
 from txguard.engine.install import DATABASE, HELD_BACK, prewrite_procedure
 from txguard.engine.shard import ConnectionLost, ShardError
 from txguard.engine.states import TransactionState
 
 if TYPE_CHECKING:
     from txguard.engine.transaction import Transaction
-
-Rest = Coroutine[Any, Any, None]
-OnDone = Callable[[Rest | None], None]
-"""Called once. None: committed. Otherwise what is still to be awaited, and raises what COMMIT raises."""
-
 
 PREWRITE = f"CALL `{DATABASE}`.`prewrite_"
 """How every prewrite begins. Where it succeeds, the connection is outside any transaction again."""
@@ -51,7 +46,7 @@ def prewrite_statement(
 
 
 class Committing:
-    __slots__ = ("_failures", "_guarded", "_held_back", "_on_done", "_participants", "_pending", "_txn")
+    __slots__ = ("_failures", "_participants", "guarded", "held_back", "on_done", "pending", "txn")
 
     def __init__(
         self,
@@ -66,11 +61,11 @@ class Committing:
 
         `guarded`: dependencies have not been waited for; each prewrite looks whether there are any.
         """
-        self._txn, self._participants, self._on_done = txn, participants, on_done
-        self._pending = list(writers)
+        self.txn, self._participants, self.on_done = txn, participants, on_done
+        self.pending = list(writers)
         """Those whose prewrite has not been answered."""
-        self._guarded = guarded
-        self._held_back: list[Branch] = []
+        self.guarded = guarded
+        self.held_back: list[Branch] = []
         """Those whose guarded prewrite has found dependencies."""
         self._failures: list[str] = []
         for branch in writers:
@@ -81,52 +76,30 @@ class Committing:
 
     def abort(self) -> None:
         """Whoever waits was interrupted: the connections come back as lost, and `on_done` is still called."""
-        for branch in (*self._pending, *self._held_back):
+        for branch in (*self.pending, *self.held_back):
             branch.connection.abort()
 
     def _begun(self, error: Exception | None) -> None:
         if error is not None:
-            self._drop_pending()
-            self._on_done(outstanding.interrupted(self._txn, error))
-        elif any(branch.variables_set for branch in self._txn.branches.values()):
-            self._on_done(self._after_locks())
+            self.drop_pending()
+            self.on_done(outstanding.interrupted(self.txn, error))
+        elif any(branch.variables_set for branch in self.txn.branches.values()):
+            self.on_done(commit_on.after_locks(self))
         else:
-            self._prewrite()
-
-    async def _after_locks(self) -> None:
-        """What a branch that changed nothing has locked was locked until now, or there is no commit."""
-        rest = self._awaited()
-        try:
-            lost = await outstanding.end_lockers(self._txn)
-        except BaseException:
-            self._drop_pending()
-            rest.close()
-            raise
-        if lost is None:
-            self._prewrite()
-        else:
-            for branch in tuple(self._pending):
-                self._one_done(branch, ConnectionLost(f"locks were lost: {lost}"))
-        await rest
-
-    def _awaited(self) -> Rest:
-        """From here on a coroutine waits for the end: to be awaited as its last."""
-        done: asyncio.Future[Rest | None] = asyncio.get_running_loop().create_future()
-        self._on_done = partial(hand_over, done)
-        return _handed_over(done)
+            self.prewrite()
 
     # ---------------------------------------------------------------- prewrite
 
-    def _prewrite(self) -> None:
-        for branch in tuple(self._pending):
-            failpoints.passing("prewrite_before_send", partial(self._send, branch))
+    def prewrite(self) -> None:
+        for branch in tuple(self.pending):
+            failpoints.passing("prewrite_before_send", partial(self.send, branch))
 
-    def _send(self, branch: Branch, error: Exception | None) -> None:
-        txn = self._txn
+    def send(self, branch: Branch, error: Exception | None) -> None:
+        txn = self.txn
         assert txn.commit_ts is not None
         if error is None:
             statement = prewrite_statement(
-                txn.epoch, txn.started(), txn.commit_ts, self._participants, guarded=self._guarded
+                txn.epoch, txn.started(), txn.commit_ts, self._participants, guarded=self.guarded
             )
             timeout_s = txn.engine.settings.prewrite_timeout_s
             try:
@@ -134,26 +107,26 @@ class Committing:
                 return
             except Exception as unsent:
                 error = unsent
-        self._one_done(branch, error)
+        self.one_done(branch, error)
 
     def _answered(self, branch: Branch, error: Exception | None) -> None:
-        failpoints.passing("prewrite_one_done", lambda failed: self._one_done(branch, error or failed))
+        failpoints.passing("prewrite_one_done", lambda failed: self.one_done(branch, error or failed))
 
-    def _one_done(self, branch: Branch, error: Exception | None) -> None:
-        self._pending.remove(branch)
-        if self._guarded and isinstance(error, ShardError) and error.errno == HELD_BACK:
-            self._held_back.append(branch)
+    def one_done(self, branch: Branch, error: Exception | None) -> None:
+        self.pending.remove(branch)
+        if self.guarded and isinstance(error, ShardError) and error.errno == HELD_BACK:
+            self.held_back.append(branch)
         else:
             self._let_go(branch, error)
-        if self._pending:
+        if self.pending:
             return
         if self._failures:
-            while self._held_back:
-                self._let_go(self._held_back.pop(), ConnectionLost("another participant failed"))
+            while self.held_back:
+                self._let_go(self.held_back.pop(), ConnectionLost("another participant failed"))
             failed = "; ".join(self._failures)
-            self._on_done(outstanding.prewrite_failed(self._txn, self._participants, failed))
-        elif self._held_back:
-            self._on_done(self._settle_dependencies())
+            self.on_done(outstanding.prewrite_failed(self.txn, self._participants, failed))
+        elif self.held_back:
+            self.on_done(commit_on.settle_dependencies(self))
         else:
             failpoints.passing("commit_before_end", self._end)
 
@@ -162,28 +135,13 @@ class Committing:
         if error is not None:
             self._failures.append(f"{branch.shard}: {error}")
             branch.connection.abort()
-        self._txn.connections.release(branch.shard, branch.connection)
+        self.txn.connections.release(branch.shard, branch.connection)
 
-    def _drop_pending(self) -> None:
+    def drop_pending(self) -> None:
         """Nothing of them is under way, so no answer will give them back."""
-        pending, self._pending = self._pending, []
+        pending, self.pending = self.pending, []
         for branch in pending:
             self._let_go(branch, ConnectionLost("the commit was interrupted"))
-
-    async def _settle_dependencies(self) -> None:
-        """[R4] Wait until what was replaced is decided, then prewrite where that was held back."""
-        held_back, self._held_back, self._guarded = self._held_back, [], False
-        self._pending = held_back
-        rest = self._awaited()
-        try:
-            results = await settle([outstanding.wait_dependencies(self._txn, branch) for branch in held_back])
-        except BaseException:
-            self._drop_pending()
-            rest.close()
-            raise
-        for branch, result in zip(tuple(held_back), results, strict=True):
-            self._send(branch, result)
-        await rest
 
     # ---------------------------------------------------------------- the commit point has passed
 
@@ -191,27 +149,27 @@ class Committing:
         if error is None:
             error = self._tell()
         if error is not None:
-            self._on_done(outstanding.interrupted(self._txn, error))
+            self.on_done(outstanding.interrupted(self.txn, error))
         else:
             failpoints.passing("commit_after_end", self._committed)
 
     def _tell(self) -> Exception | None:
         """An oracle that cannot be told learns of the commit from the janitor."""
         try:
-            self._txn.engine.tso.end_commit_nowait(self._txn.started(), Outcome.COMMITTED)
+            self.txn.engine.tso.end_commit_nowait(self.txn.started(), Outcome.COMMITTED)
         except Exception as defect:
             return defect
         return None
 
     def _committed(self, error: Exception | None) -> None:
         if error is not None:
-            self._on_done(outstanding.interrupted(self._txn, error))
+            self.on_done(outstanding.interrupted(self.txn, error))
             return
         self._count()
-        self._on_done(self._txn.end_branches("COMMIT") if self._txn.branches else None)
+        self.on_done(self.txn.end_branches("COMMIT") if self.txn.branches else None)
 
     def _count(self) -> None:
-        txn, participants = self._txn, self._participants
+        txn, participants = self.txn, self._participants
         txn.state = TransactionState.COMMITTED
         counters = txn.engine.counters
         counters.committed += 1
@@ -220,15 +178,22 @@ class Committing:
             txn.engine.cleaner.add_decided(txn.started(), participants)
 
 
-async def _handed_over(done: asyncio.Future[Rest | None]) -> None:
-    rest = await done
-    if rest is not None:
-        await rest
+def commit_nowait(txn: Transaction, on_done: OnDone) -> bool:
+    """As `commit.commit`, without a task where nothing is in the way. False: declined, nothing has happened.
 
-
-def hand_over(done: asyncio.Future[Rest | None], rest: Rest | None) -> None:
-    """An `on_done` for a coroutine that waits."""
-    if not done.done():
-        done.set_result(rest)
-    elif rest is not None:
-        rest.close()  # Whoever waited was interrupted, and has given the commit up.
+    Not before a `commit_ts` has been taken: then `on_done` is called in any case.
+    """
+    writers = [branch for branch in txn.branches.values() if branch.wrote]
+    if not writers or txn.state is not TransactionState.ACTIVE or failpoints.active("commit_before_begin"):
+        return False
+    participants = tuple(sorted(branch.shard for branch in writers))
+    looked_at = [branch.shard for branch in txn.branches.values() if branch.depends_on_all]
+    without_r4 = failpoints.active("without_R4")
+    begun = txn.engine.tso.begin_commit_nowait(
+        txn.started(), participants, () if without_r4 else looked_at, txn.written_by
+    )
+    if begun is None:
+        return False
+    txn.commit_ts = begun.commit_ts
+    Committing(txn, writers, participants, on_done, guarded=begun.guarded and not without_r4).start()
+    return True

@@ -13,12 +13,13 @@ from typing import Final
 
 from tso.api import Leader, Tso
 from tso.types import ShardName
-from txguard.engine.branch import Connections, Isolation
+from txguard.engine.branch import Isolation
 from txguard.engine.cleaner import Cleaner
 from txguard.engine.concurrent import settle
 from txguard.engine.fence import fence
 from txguard.engine.install import EpochLockBusy, NewerEpoch
 from txguard.engine.janitor import Janitor
+from txguard.engine.relay import Connections
 from txguard.engine.resolve import Resolver
 from txguard.engine.settings import EngineSettings
 from txguard.engine.shard import Connection, ConnectionLost, Shard, ShardError, ShardUnavailable, borrow

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tso.types import LOGICAL_BITS, ShardName, Timestamp
-from txguard.engine.branch import Branch, Build, Connections, Isolation, start_statements
+from txguard.engine.branch import Branch, Build, Isolation, start_statements
 from txguard.engine.concurrent import gather
 from txguard.engine.conflicts import ConflictCheck
 from txguard.engine.engine import Engine
@@ -20,11 +20,12 @@ from txguard.engine.failures import statement_scope
 from txguard.engine.install import ANY_MARK, SINGLE_SHARD_MARK
 from txguard.engine.managed_table import history_name
 from txguard.engine.patch import NewerThan
+from txguard.engine.point_write import FirstTry
+from txguard.engine.relay import Connections
 from txguard.engine.retention import histories, kept_since_query
 from txguard.engine.shard import Reply
 from txguard.engine.snapshot import barrier
 from txguard.engine.transaction import Transaction
-from txguard.engine.writing import FirstTry
 from txguard.errors import FutureInstant, ReadsThePast, SnapshotTooOld
 
 

@@ -6,19 +6,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tso.clock import MAX_TIMESTAMP
 from tso.types import ShardName
-from txguard.engine.branch import Branch, Isolation, OnReply
+from txguard.engine.branch import Branch, Isolation
+from txguard.engine.relay import OnReply
 from txguard.engine.shard import Reply
 from txguard.engine.states import TransactionState
-from txguard.engine.writing import note_written
 
 if TYPE_CHECKING:
-    from txguard.engine.transaction import Transaction
+    from txguard.engine.transaction_base import TransactionBase
 
 
-def send(txn: Transaction, shard: ShardName, statement: Any, on_reply: OnReply) -> bool:
+@dataclass(frozen=True, slots=True)
+class FirstTry:
+    """What became of a write that was sent without a wait: one of both is given."""
+
+    reply: Reply | None
+    error: Exception | None
+
+
+def send(txn: TransactionBase, shard: ShardName, statement: Any, on_reply: OnReply) -> bool:
     """False: declined, the statement has not been sent. Raises ConnectionLost likewise."""
     branch = ready_branch(txn, shard)
     if branch is None:
@@ -28,7 +38,7 @@ def send(txn: Transaction, shard: ShardName, statement: Any, on_reply: OnReply) 
     return True
 
 
-def ready_branch(txn: Transaction, shard: ShardName) -> Branch | None:
+def ready_branch(txn: TransactionBase, shard: ShardName) -> Branch | None:
     """The transaction's branch on the shard, opened by the next packet at the latest; None: not without a wait."""
     if txn.state is not TransactionState.ACTIVE or txn.isolation is Isolation.READ_COMMITTED:
         return None
@@ -52,10 +62,16 @@ def ready_branch(txn: Transaction, shard: ShardName) -> Branch | None:
     return branch
 
 
-def stands(txn: Transaction, shard: ShardName, reply: Reply, expected_rows: int) -> bool:
+def stands(txn: TransactionBase, shard: ShardName, reply: Reply, expected_rows: int) -> bool:
     """Whether every row that the statement names was found and changed: it has then looked at no other."""
     if reply.error is not None or reply.affected_rows != expected_rows or reply.has_rows:
         return False
     txn.branches[shard].wrote = True
     note_written(txn)
     return True
+
+
+def note_written(txn: TransactionBase) -> None:
+    """Every write has been answered now: a commit that begins later released no row that they saw [R4]."""
+    latest = txn.engine.tso.latest_nowait()
+    txn.written_by = MAX_TIMESTAMP if latest is None else latest

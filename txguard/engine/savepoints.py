@@ -13,7 +13,6 @@ from txguard.engine.concurrent import gather
 from txguard.engine.sqltext import quote
 
 if TYPE_CHECKING:
-    from txguard.engine.branch import Branch
     from txguard.engine.transaction import Transaction
 
 
@@ -30,12 +29,6 @@ async def savepoint(txn: Transaction, name: str) -> None:
         if name in savepoints:
             savepoints.remove(name)
         savepoints.append(name)
-
-
-def kept_locks(txn: Transaction, branch: Branch) -> list[str]:
-    """What a branch that opens now begins with, so that no roll-back frees what it is going to lock."""
-    branch.savepoints = list(txn.savepoints)
-    return [f"SAVEPOINT {quote(name)}" for name in branch.savepoints]
 
 
 async def rollback_to(txn: Transaction, name: str) -> None:

@@ -9,69 +9,34 @@ Source: docs/protocol.md, "A transaction".
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from tso.clock import MAX_TIMESTAMP
 from tso.errors import TsoError, TsoTimeout, TsoUnavailable
-from tso.types import ShardName, Timestamp
+from tso.types import ShardName
 from txguard.engine import savepoints, snapshot
 from txguard.engine.branch import (
     NAME_IT,
     Branch,
     Build,
-    Connections,
     Isolation,
-    set_snapshot,
-    set_variables,
-    start_statements,
 )
 from txguard.engine.commit import commit
 from txguard.engine.concurrent import gather, settle
 from txguard.engine.conflicts import ConflictCheck
-from txguard.engine.failures import CONFLICT_ERRNOS, LOST_ERRNOS, oracle_error, statement_scope
+from txguard.engine.failures import oracle_error, statement_scope
 from txguard.engine.install import CLEAR_VARIABLES
+from txguard.engine.point_write import FirstTry
 from txguard.engine.read_committed import read_committed
-from txguard.engine.shard import ConnectionLost, Reply
+from txguard.engine.shard import Reply
 from txguard.engine.states import TransactionState
-from txguard.engine.writing import FirstTry, WriteStatement, write
-from txguard.errors import Conflict, TransactionLost
-
-if TYPE_CHECKING:
-    from txguard.engine.engine import Engine
+from txguard.engine.transaction_base import TransactionBase
+from txguard.engine.writing import WriteStatement, write
 
 T = TypeVar("T")
 
 
-class Transaction:
+class Transaction(TransactionBase):
     """One at a time: the session runs one statement of a transaction after the other."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        connections: Connections,
-        isolation: Isolation = Isolation.REPEATABLE_READ,
-        *,
-        implicit: bool = False,
-    ) -> None:
-        self.engine = engine
-        self.connections = connections
-        self.isolation = isolation
-        self.implicit = implicit
-        """A single autocommit statement: a failed one is rolled back as a whole, with no savepoint."""
-        self.state = TransactionState.ACTIVE
-        self.start_ts: Timestamp | None = None
-        self.floor = Timestamp(0)
-        self.read_ts: Timestamp | None = None
-        self.commit_ts: Timestamp | None = None
-        self.branches: dict[ShardName, Branch] = {}
-        self.written_by = MAX_TIMESTAMP
-        """What `Tso.latest_nowait` said once the last write was answered."""
-        self.savepoints: list[str] = []
-        self.lost_reason = ""
-        self.epoch = 0
-        """The oracle's when the transaction began: its commit records go through that one's view."""
-        self.sent = False
-        """Whether the running statement has sent what may change something."""
 
     # ---------------------------------------------------------------- statements
 
@@ -132,9 +97,6 @@ class Transaction:
         async with statement_scope(self):
             await savepoints.savepoint(self, name)
 
-    def has_savepoint(self, name: str) -> bool:
-        return savepoints.key(name) in self.savepoints
-
     async def rollback_to(self, name: str) -> None:
         """Undo what came after the savepoint `name`, which stays. The caller has checked that it exists."""
         async with statement_scope(self):
@@ -158,16 +120,6 @@ class Transaction:
             self.state = TransactionState.ROLLED_BACK
             self.engine.counters.rolled_back += 1
             await self.forget()
-
-    def abandon(self, reason: str) -> None:
-        """Drop every connection at once, so that its locks are freed; nothing but ROLLBACK is left to do."""
-        branches = list(self.branches.values())
-        self.branches.clear()
-        for branch in branches:
-            branch.connection.abort()
-            self.connections.release(branch.shard, branch.connection)
-        if self.state is TransactionState.ACTIVE:
-            self.state, self.lost_reason = TransactionState.LOST, reason
 
     async def forget(self) -> None:
         if self.start_ts is not None:
@@ -198,21 +150,6 @@ class Transaction:
             self.connections.release(branch.shard, connection)
 
     # ---------------------------------------------------------------- plumbing
-
-    @property
-    def compared_ts(self) -> Timestamp | None:
-        """[R1] The snapshot that a write may overwrite nothing newer than; None: it may overwrite what it finds."""
-        return None if self.isolation is Isolation.LAX_REPEATABLE_READ else self.read_ts
-
-    def require_active(self) -> None:
-        if self.state is TransactionState.LOST:
-            raise TransactionLost(f"{self.lost_reason}; the transaction must be rolled back: send ROLLBACK")
-        if self.state is not TransactionState.ACTIVE:
-            raise Conflict(f"the transaction is already {self.state.value}")
-
-    def started(self) -> Timestamp:
-        assert self.start_ts is not None
-        return self.start_ts
 
     async def begin(self) -> None:
         if self.start_ts is None:
@@ -251,34 +188,10 @@ class Transaction:
             prefix.append(f"SAVEPOINT {savepoint}")
         return await self.relay(branch, prefix, statement)
 
-    def opening(self, branch: Branch) -> list[str]:
-        """What must go in front of a current read or a write on this branch; it counts as sent."""
-        prefix: list[str] = []
-        if not branch.opened:
-            prefix += start_statements(self.isolation, with_view=False)
-            if self.savepoints and self.isolation is Isolation.SERIALIZABLE:
-                prefix += savepoints.kept_locks(self, branch)
-        if not branch.variables_set:
-            prefix.append(set_variables(self.started(), self.floor, self.compared_ts, branch.too_new))
-        elif branch.snapshot_unset:
-            prefix.append(set_snapshot(self.compared_ts, branch.too_new))
-        branch.opened = branch.variables_set = True
-        branch.snapshot_unset = False
-        return prefix
-
     async def relay(self, branch: Branch, prefix: list[str], statement: Any) -> Reply:
         _, reply = await branch.connection.relay(prefix, statement, None)
         self.require_alive(branch, reply)
         return reply
-
-    def require_alive(self, branch: Branch, reply: Reply) -> None:
-        """Raise where the reply's error has ended the local transaction; other errors are the client's."""
-        if reply.error is None:
-            return
-        if reply.error.errno in LOST_ERRNOS:
-            raise ConnectionLost(f"{branch.shard}: {reply.error.message}")
-        if reply.error.errno in CONFLICT_ERRNOS:
-            raise reply.error
 
     async def run(self, branch: Branch, statements: list[str]) -> list[Any]:
         return await branch.connection.run(statements, self.engine.settings.control_timeout_s)

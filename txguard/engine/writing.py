@@ -9,11 +9,9 @@ its answer stands once those commits are decided, and is asked again otherwise [
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tso.clock import MAX_TIMESTAMP
 from tso.types import ShardName
 from txguard.engine import failpoints, snapshot
 from txguard.engine.branch import Branch, Isolation
@@ -21,6 +19,7 @@ from txguard.engine.concurrent import gather
 from txguard.engine.conflicts import ConflictCheck
 from txguard.engine.failures import DATA_ERRNOS, STATEMENT_ERRNOS
 from txguard.engine.passed_over import raise_on_conflict
+from txguard.engine.point_write import FirstTry, note_written
 from txguard.engine.shard import ConnectionLost, Reply, borrow
 from txguard.errors import Conflict, LockWaitTimeout
 
@@ -28,14 +27,6 @@ if TYPE_CHECKING:
     from txguard.engine.transaction import Transaction
 
 STATEMENT_SAVEPOINT = "txg_statement"
-
-
-@dataclass(frozen=True, slots=True)
-class FirstTry:
-    """What became of a write that was sent without a wait: one of both is given."""
-
-    reply: Reply | None
-    error: Exception | None
 
 
 class WriteStatement(NamedTuple):
@@ -78,12 +69,6 @@ async def write(txn: Transaction, branches: Sequence[Branch], statement: WriteSt
     if txn.compared_ts is not None and statement.checks and around and not failpoints.active("without_R1"):
         await _check_conflicts(txn, branches, statement)
     return replies
-
-
-def note_written(txn: Transaction) -> None:
-    """Every write has been answered now: a commit that begins later released no row that they saw [R4]."""
-    latest = txn.engine.tso.latest_nowait()
-    txn.written_by = MAX_TIMESTAMP if latest is None else latest
 
 
 def has_effect(reply: Reply) -> bool:
