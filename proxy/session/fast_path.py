@@ -25,7 +25,7 @@ class FastPath:
         self._write = FastWrite(talk, client, query_engine, carry_on)
 
     def query(self, sql: bytes) -> Planned | None:
-        """The plan of a statement that was declined; None: it is answered from a callback. Raises what planning does."""
+        """The plan of a statement that was declined; None: it is answered from a callback. Raises what planning may."""
         talk = self._talk
         talk.begins(sql)
         planned = talk.process.plan(talk.limited(sql), talk.state.database)

@@ -13,8 +13,8 @@ from tests.fakes.ledger import Ledger
 from tests.isolation.scenes import commit_that_will_be_rolled_back, stored_balance
 from tso.types import ShardName
 from txguard.engine import failpoints
-from txguard.engine.commit import commit_nowait
-from txguard.engine.committing import OnDone, Rest, hand_over
+from txguard.engine.commit_on import OnDone, Rest, hand_over
+from txguard.engine.committing import commit_nowait
 from txguard.engine.conflicts import ConflictCheck
 from txguard.engine.transaction import Transaction
 from txguard.errors import Conflict, TxGuardError
