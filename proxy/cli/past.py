@@ -102,7 +102,7 @@ async def all_shards(config: Config) -> AsyncIterator[list[ShardChanges]]:
         yield [ShardChanges(name, connection, TIMEOUT_S) for name, connection in opened.items()]
 
 
-def run_or_exit(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def run_or_exit(main: Callable[[], Coroutine[Any, Any, T]], failed: str = "the past could not be read") -> T:
     """Ends the program with status 2 where proxy or shards cannot be asked, 3 where the past is not kept any more."""
     from pymysql.err import MySQLError
 
@@ -114,4 +114,4 @@ def run_or_exit(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     except SnapshotTooOld as error:
         fail(str(error), status=3)
     except (MySQLError, ShardError, ConnectionLost, OSError, TimeoutError) as error:
-        fail(f"the past could not be read: {error}", status=2)
+        fail(f"{failed}: {error}", status=2)

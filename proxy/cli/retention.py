@@ -27,8 +27,8 @@ def command(
 ) -> None:
     """Show, or set, for how long what is replaced in a table can be read (AS OF TIMESTAMP, history, rollback-to).
 
-    Tables not listed have retention_s of the configuration's [engine], and none has less. What is cleaned already
-    does not come back. Exit status 0: told, or set on every shard; 2: could not, nothing or a part of it is set.
+    All others have retention_s of the configuration's [engine], and none has less. What is cleaned already does not
+    come back. Exit status 0: told, or set on every shard; 2: not, or on some shards only: run it again.
     """
     from txguard.engine.retention import parse_duration
 
@@ -41,46 +41,50 @@ def command(
             seconds = parse_duration(duration)
         except ValueError as error:
             fail(str(error), status=2)
-        run_or_exit(lambda: put(loaded, schema, name, seconds))
-    told = run_or_exit(lambda: read(loaded))
-    for one in sorted(told):
-        if table in (None, f"{one.schema}.{one.name}"):
-            line = _to_line(one, loaded.engine.retention_s)
+        run_or_exit(lambda: put(loaded, schema, name, seconds), "it could not be set on every shard")
+    told = run_or_exit(lambda: read(loaded), "the shards could not be asked")
+    if table is not None and table not in told:
+        fail(f"{table} is no table whose versions are kept", status=2)
+    for shown, own in sorted(told.items()):
+        if shown == table or (table is None and own is not None):
+            line = _to_line(shown, own, loaded.engine.retention_s)
             print(json.dumps(line) if as_json else _told(line))
 
 
 async def put(config: Config, schema: str, name: str, seconds: int) -> None:
-    """On every shard that has the table. Ends the program where none has."""
+    """On every shard that has the table."""
     from txguard.engine.managed import list_managed
     from txguard.engine.retention import set_retention_statement
 
-    found = False
     async with connections(config) as shards:
         for connection in shards.values():
             managed = await list_managed(connection, TIMEOUT_S)
             if any((table.schema, table.name) == (schema, name) for table in managed):
-                found = True
                 await connection.run([set_retention_statement(schema, name, seconds)], TIMEOUT_S)
-    if not found:
-        fail(f"{schema}.{name} is no table whose versions are kept", status=2)
 
 
-async def read(config: Config) -> list[TableRetention]:
-    """Of all shards together: the shortest, and how far back all of them go."""
+async def read(config: Config) -> dict[str, TableRetention | None]:
+    """Of every managed table: what holds on all shards together; None: it has no retention of its own."""
+    from txguard.engine.managed import list_managed
     from txguard.engine.retention import read_retentions, together
 
     async with connections(config) as shards:
-        return together([await read_retentions(connection, TIMEOUT_S) for connection in shards.values()])
+        tables = [table for shard in shards.values() for table in await list_managed(shard, TIMEOUT_S)]
+        own = together([await read_retentions(shard, TIMEOUT_S) for shard in shards.values()])
+    found: dict[str, TableRetention | None] = {f"{table.schema}.{table.name}": None for table in tables}
+    return found | {f"{one.schema}.{one.name}": one for one in own}
 
 
-def _to_line(one: TableRetention, general_s: int) -> dict[str, object]:
+def _to_line(table: str, own: TableRetention | None, general_s: int) -> dict[str, object]:
     return {
-        "table": f"{one.schema}.{one.name}",
-        "retention_s": max(one.seconds, general_s),
-        "cleaned_to": time_text(one.cleaned_to) if one.cleaned_to else None,
+        "table": table,
+        "retention_s": general_s if own is None else max(own.seconds, general_s),
+        "cleaned_to": time_text(own.cleaned_to) if own is not None and own.cleaned_to else None,
+        "own": own is not None,
     }
 
 
 def _told(line: dict[str, object]) -> str:
     cleaned = f"; cleaned up to {line['cleaned_to']}" if line["cleaned_to"] else ""
-    return f"{line['table']}: {line['retention_s']} s{cleaned}"
+    whose = "" if line["own"] else ", as all tables"
+    return f"{line['table']}: {line['retention_s']} s{whose}{cleaned}"

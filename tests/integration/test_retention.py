@@ -146,7 +146,9 @@ def keep_and_clean(cluster: Cluster, txguard: Call) -> None:
 
         assert "d.ledger: 3600 s" in txguard("retention").stdout
         assert "d.ledger: 3600 s" in txguard("retention", "d.ledger").stdout
+        assert txguard("retention", "d.plain").stdout == "d.plain: 1 s, as all tables\n"
         assert txguard("retention", "d.nothing", "7d").exit_code == 2
+        assert txguard("retention", "d.nothing").exit_code == 2
         assert txguard("retention", "d.ledger", "for ever").exit_code == 2
         answer = txguard("retention", "d.ledger", "1s")
         assert answer.exit_code == 0, answer.output
