@@ -1,9 +1,9 @@
 """The long run: a steady load for as long as asked, and what it must not do to the shards or to the clients.
 
-sysbench commits updates at the asked rate; beside it,
-clients lock rows of several shards and wait for one another, always in the order of the keys, so that no deadlock
-can be. Asked: the rate is kept in every interval, the history holds no more than the retention's commits, and no
-transaction is told of a deadlock. Prints a line a minute, and at the end one line for all.
+sysbench commits updates at the asked rate; beside it, clients lock rows of several shards and wait for one another,
+always in the order of the keys, so that no deadlock can be. Asked: the rate is kept in every interval, the history
+holds no more than the retention's commits, and no transaction is told of a deadlock. Prints a line a minute, and at
+the end one line for all.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import statistics
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import aiomysql
 import pymysql
@@ -40,6 +41,14 @@ RETRIED = frozenset({ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT})
 _INTERVAL = re.compile(r"^\[ (\d+)s \] thds: \d+ tps: ([\d.]+) .*lat \(ms,\d+%\): ([\d.]+)")
 
 
+class Interval(NamedTuple):
+    """`at_s`: since the beginning. `p95_ms`: of the commits' latency."""
+
+    at_s: float
+    per_s: float
+    p95_ms: float
+
+
 @dataclass(slots=True)
 class Soak:
     """What was seen so far."""
@@ -49,8 +58,7 @@ class Soak:
     minutes: float
     retention_s: int
     began: float = field(default_factory=time.monotonic)
-    intervals: list[tuple[float, float, float]] = field(default_factory=list)
-    """Seconds since the beginning, commits per second, the 95th percentile of their latency in ms."""
+    intervals: list[Interval] = field(default_factory=list)
     history: list[int] = field(default_factory=list)
     """Rows of all history tables, once a minute."""
     locked: int = 0
@@ -90,7 +98,7 @@ class Soak:
         async with contextlib.aclosing(lines):
             async for line in lines:
                 if found := _INTERVAL.match(line):
-                    self.intervals.append((float(found[1]), float(found[2]), float(found[3])))
+                    self.intervals.append(Interval(*map(float, found.groups())))
 
     async def _lock(self, number: int) -> None:
         """Locks held long enough for others to wait, and for the detector to look at them while they do."""
@@ -121,11 +129,11 @@ class Soak:
             await asyncio.sleep(60)
             rows, records, mebibytes = await self._sizes()
             self.history.append(rows)
-            last = self.intervals[-6:] or [(0.0, 0.0, 0.0)]
+            last = self.intervals[-6:] or [Interval(0.0, 0.0, 0.0)]
             print(
                 f"{(time.monotonic() - self.began) / 60:5.1f} min  "
-                f"commits/s {statistics.mean(rate for _, rate, _ in last):,.0f} "
-                f"(least {min(rate for _, rate, _ in last):,.0f})  p95 {max(p95 for *_, p95 in last):.1f} ms  "
+                f"commits/s {statistics.mean(one.per_s for one in last):,.0f} "
+                f"(least {min(one.per_s for one in last):,.0f})  p95 {max(one.p95_ms for one in last):.1f} ms  "
                 f"history {rows:,} rows, records {records:,}, files {mebibytes:,.0f} MiB  "
                 f"ordered locks {self.locked:,} ({self.conflicts} conflicts)",
                 flush=True,
@@ -155,11 +163,11 @@ class Soak:
         async with _connection(self.world.proxy) as connection, connection.cursor() as cursor:
             await cursor.execute("SHOW TXGUARD DEADLOCKS")
             victims = len(await cursor.fetchall())
-        before = [entry for entry in self.intervals if entry[0] <= self.retention_s]
-        cleaning = [entry for entry in self.intervals if entry[0] > self.retention_s]
-        dips = sum(rate < DIP * self.rate for _, rate, _ in self.intervals)
+        before = [one for one in self.intervals if one.at_s <= self.retention_s]
+        cleaning = [one for one in self.intervals if one.at_s > self.retention_s]
+        dips = sum(one.per_s < DIP * self.rate for one in self.intervals)
         most = max(self.history, default=0)
-        mean = statistics.mean(rate for _, rate, _ in self.intervals)
+        mean = statistics.mean(one.per_s for one in self.intervals)
         good = bool(cleaning) and not dips and most <= self.bound and not victims and self.locked > 0
         print(
             f"soak: minutes={self.minutes:g} commits_per_s={mean:.0f} "
@@ -171,8 +179,8 @@ class Soak:
         return good
 
 
-def _median_p95(intervals: list[tuple[float, float, float]]) -> float:
-    return statistics.median(p95 for *_, p95 in intervals) if intervals else 0.0
+def _median_p95(intervals: list[Interval]) -> float:
+    return statistics.median(one.p95_ms for one in intervals) if intervals else 0.0
 
 
 @contextlib.asynccontextmanager
