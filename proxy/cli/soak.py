@@ -12,7 +12,10 @@ from proxy.cli.running import fail, run_until_signalled
 def command(
     minutes: Annotated[float, typer.Option(min=0.5, help="how long")] = 70,
     rate: Annotated[int, typer.Option(min=1, help="commits per second")] = 2000,
-    retention: Annotated[int, typer.Option(min=1, help="retention_s of the proxy")] = 600,
+    retention: Annotated[
+        int | None,
+        typer.Option(min=1, help="retention_s of the proxy [default: 600, a fifth of a short run]"),
+    ] = None,
     server: Annotated[str | None, typer.Option(help="mariadb or mysql [default: what is here]")] = None,
 ) -> None:
     """A steady load on three servers: is the rate kept while cleaning, the history bounded, no deadlock invented?
@@ -31,7 +34,8 @@ def command(
     async def run() -> None:
         nonlocal good
         installation = find_server(ServerKind(server) if server is not None else None)
-        good = await run_soak(installation, rate, minutes, retention)
+        retention_s = retention or min(600, int(minutes * 60 / 5))
+        good = await run_soak(installation, rate, minutes, retention_s)
 
     try:
         run_until_signalled(run)
