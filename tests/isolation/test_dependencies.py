@@ -76,7 +76,7 @@ async def test_a_prewrite_waits_for_its_dependency_alone(
     await ledger.add(other, 0, -7)
     await ledger.add(other, 1, +7)
     decide = asyncio.Event()
-    hold_at_its_end(decide, monkeypatch)
+    hold_at_its_end(other, decide, monkeypatch)
     async with asyncio.TaskGroup() as group:
         group.create_task(other.commit())
         while await stored_balance(ledger, 0) == 100:
@@ -102,14 +102,13 @@ async def test_a_prewrite_waits_for_its_dependency_alone(
     assert await ledger.total() == 1251
 
 
-def hold_at_its_end(decide: asyncio.Event, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the first commit wait for `decide` when it is durable everywhere and the oracle does not know it."""
+def hold_at_its_end(held: Transaction, decide: asyncio.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `held` wait for `decide` when it is durable everywhere and the oracle does not know it."""
     passing = failpoints.passing
-    turns = iter(["the first"])
     loop = asyncio.get_running_loop()
 
-    def hold(name: str, go_on: Callable[[Exception | None], None]) -> None:
-        if name == "commit_before_end" and next(turns, None):
+    def hold(name: str, go_on: Any) -> None:
+        if name == "commit_before_end" and go_on.__self__.txn is held:
             waiting = loop.create_task(decide.wait())
             waiting.add_done_callback(lambda _: go_on(None))
         else:
