@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -51,6 +51,7 @@ class Child:
         self._command = [sys.executable, "-P", *arguments]
         self._ready = ready
         self._process: subprocess.Popen[bytes] | None = None
+        self._paused: set[int] = set()
 
     @property
     def running(self) -> bool:
@@ -92,10 +93,13 @@ class Child:
             await wait_ended(self._process, STOP_TIMEOUT_S)
 
     def pause(self) -> None:
-        self._signal(signal.SIGSTOP)
+        self._paused |= set(self._pids())
+        _signal(self._pids(), signal.SIGSTOP)
 
     def resume(self) -> None:
-        self._signal(signal.SIGCONT)
+        """Also the workers of a life that was ended while they were stopped: they end, and free the port."""
+        _signal([*self._paused, *self._pids()], signal.SIGCONT)
+        self._paused.clear()
 
     @property
     def workers(self) -> list[int]:
@@ -108,9 +112,14 @@ class Child:
             return []
         return [int(pid) for pid in listed.split()]
 
-    def _signal(self, number: signal.Signals) -> None:
-        """To it and its workers."""
-        if self._process is not None and self._process.poll() is None:
-            for pid in [self._process.pid, *self.workers]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, number)
+    def _pids(self) -> list[int]:
+        """Its own and its workers'."""
+        if self._process is None or self._process.poll() is not None:
+            return []
+        return [self._process.pid, *self.workers]
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
