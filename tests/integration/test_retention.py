@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pymysql
 import pytest
 from pymysql.connections import Connection
 from typer.testing import CliRunner, Result
@@ -17,6 +16,7 @@ from typer.testing import CliRunner, Result
 from proxy.cli.app import build
 from proxy.config import to_toml
 from tests.integration.conftest import Cluster, StartCluster
+from tests.integration.test_time_travel import errno, now, run
 from txguard.engine.managed_table import history_name
 
 ROWS, COMMITS = 12, 150
@@ -38,25 +38,6 @@ def txguard(cluster: Cluster, tmp_path: Path) -> Call:
         return CliRunner().invoke(build(), [*arguments, "--config", str(config)])
 
     return call
-
-
-def run(connection: Connection[Any], sql: str) -> Rows:
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        return tuple(cursor.fetchall())
-
-
-def errno(connection: Connection[Any], sql: str) -> int:
-    with pytest.raises(pymysql.err.MySQLError) as caught:
-        run(connection, sql)
-    return int(caught.value.args[0])
-
-
-def now(connection: Connection[Any]) -> int:
-    run(connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
-    [(start_ts,)] = run(connection, "SELECT @@txguard_start_ts")
-    run(connection, "ROLLBACK")
-    return int(start_ts)
 
 
 def counts(cluster: Cluster, table: str) -> list[int]:
