@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import logging
 import secrets
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -87,7 +88,7 @@ class TsoServer:
 
     async def aclose(self) -> None:
         """End every session."""
-        self._server.close()
+        await stop_accepting(self._server)
         await self.stand_by()
         await self._server.wait_closed()
 
@@ -103,10 +104,18 @@ class TsoServer:
         for connection in self._connections:
             connection.cancel()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Known from here on: a task cancelled before its first step would leave its connection open."""
+        task = asyncio.create_task(self._attend(reader, writer))  # noqa: TID251 - `aclose` ends it
         self._connections.add(task)
+        task.add_done_callback(partial(self._ended, writer))
+
+    def _ended(self, writer: asyncio.StreamWriter, task: asyncio.Task[None]) -> None:
+        self._connections.discard(task)
+        if not writer.is_closing():
+            writer.transport.abort()
+
+    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = writer.get_extra_info("peername")
         try:
             await self._serve(reader, writer)
@@ -118,12 +127,6 @@ class TsoServer:
             writer.close()  # once it has been told
         except (OSError, TimeoutError) as error:
             log.info("the connection of %s ended: %s", peer, error or "it was silent for too long")
-        except asyncio.CancelledError:
-            pass  # `aclose`; nobody awaits this task's result
-        finally:
-            self._connections.discard(task)
-            if not writer.is_closing():
-                writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         incoming = Incoming(reader)
@@ -182,6 +185,17 @@ class TsoServer:
         writer.write(encode_frame([(NO_REPLY, m.Welcome(oracle.epoch, proof))]))
         incoming.trust()
         return oracle
+
+
+async def stop_accepting(server: asyncio.Server) -> None:
+    """Close `server`, having let in whom asyncio has accepted already.
+
+    It takes a connection to a closed server for impossible, and leaves the socket open then.
+    """
+    for listening in server.sockets:
+        asyncio.get_running_loop().remove_reader(listening)
+    await asyncio.sleep(0)
+    server.close()
 
 
 def _refused(why: str) -> Refused:

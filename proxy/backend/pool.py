@@ -233,7 +233,11 @@ class BackendPool:
         try:
             async with asyncio.timeout(self.connect_timeout_s):
                 connection = await connect(self.address, found_rows=profile.found_rows)
-            await connection.run(self._session, self.connect_timeout_s)
+            try:
+                await connection.run(self._session, self.connect_timeout_s)
+            except ShardError:  # What else ends it has closed the connection.
+                connection.close()
+                raise
         except (OSError, ConnectionLost, ShardError, ProxyError) as error:
             self._failed_total += 1
             if not (isinstance(error, ShardError) and error.errno in OVERLOAD_ERRNOS):

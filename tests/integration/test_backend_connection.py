@@ -693,3 +693,16 @@ async def test_a_host_that_does_not_answer_is_given_up() -> None:
         with pytest.raises(ShardUnavailable, match="time limit"):
             await pool.acquire(5)
         assert time.monotonic() - began < 1
+
+
+async def test_a_connection_that_cannot_be_set_up_is_closed(shard_servers: Sequence[AnyServer]) -> None:
+    setup = ("DO GET_LOCK('the set-up', 0)", "SET SESSION no_such_variable = 1")
+    pool = make_pool(shard_servers[0], session=setup)
+    with pytest.raises(ShardUnavailable, match="no_such_variable"):
+        await pool.acquire(5)
+    assert pool.statistics().open == 0
+    root = await connect(address_of(shard_servers[0]))
+    async with asyncio.timeout(5):
+        while (await root.run(["SELECT IS_USED_LOCK('the set-up')"], 5))[0].rows != [[None]]:
+            await asyncio.sleep(0.01)
+    root.close()

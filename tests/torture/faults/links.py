@@ -11,11 +11,13 @@ import contextlib
 import socket
 import struct
 from collections.abc import Iterable
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
 from proxy.playground.processes import free_port
 from tests.torture.faults.toxics import Direction, End, Send, Step, Toxic, Wait
+from tso.service import stop_accepting
 
 HOST: Final = "127.0.0.1"
 _CHUNK: Final = 65_536
@@ -38,17 +40,15 @@ class Link:
         return f"Link({self.name})"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, HOST, self.port)
+        self._server = await asyncio.start_server(self._accept, HOST, self.port)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._server is not None
-        self._server.close()
-        for task in list(self._connections):
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await stop_accepting(self._server)
+        await self.cut()
 
     def poison(self, toxic: Toxic) -> None:
         self.toxic = toxic
@@ -58,10 +58,24 @@ class Link:
         self.toxic = None
         self._calm.set()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    async def cut(self) -> None:
+        """End every connection; new ones are taken."""
+        connections = list(self._connections)
+        for task in connections:
+            task.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Known from here on: a task cancelled before its first step would leave its connection open."""
+        task = asyncio.create_task(self._serve(reader, writer))  # noqa: TID251 - `cut` ends it
         self._connections.add(task)
+        task.add_done_callback(partial(self._over, writer))
+
+    def _over(self, writer: asyncio.StreamWriter, task: asyncio.Task[None]) -> None:
+        self._connections.discard(task)
+        writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         other: asyncio.StreamWriter | None = None
         try:
             if self.toxic is not None:
@@ -77,9 +91,8 @@ class Link:
         except* asyncio.CancelledError:
             pass
         finally:
-            self._connections.discard(task)
-            for side in filter(None, (writer, other)):
-                side.close()
+            if other is not None:
+                other.close()
 
     async def _pump(
         self, direction: Direction, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
 
+from proxy.playground.processes import free_port
 from tests.torture.faults.links import HOST, Link
 from tests.torture.faults.toxics import BlackHole, Cut, Direction, End, ResetPeer, Toxic
 
 
+class Echo(asyncio.Protocol):
+    """Answers everything with itself; its transport closes when the other side does."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.write(data)
+
+
 @pytest.fixture
 async def link() -> AsyncIterator[Link]:
-    """To a server that answers every line with itself."""
-
-    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while line := await reader.readline():
-            writer.write(line)
-        writer.close()
-
-    server = await asyncio.start_server(echo, HOST, 0)
-    async with Link("test", server.sockets[0].getsockname()[1]) as opened:
+    """To a server that echoes."""
+    server = await asyncio.get_running_loop().create_server(Echo, HOST, 0)
+    async with server, Link("test", server.sockets[0].getsockname()[1]) as opened:
         yield opened
-    server.close()
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: bytes) -> bytes:
@@ -73,3 +80,18 @@ async def test_a_reset_is_a_reset(link: Link, toxic: Toxic) -> None:
     with pytest.raises(ConnectionResetError):
         await ask(reader, writer, b"two\n")
     writer.close()
+
+
+@pytest.mark.parametrize("turns", range(7))
+def test_a_client_that_comes_at_the_very_end_leaves_no_socket(turns: int) -> None:
+    """Open sockets make the collection of garbage warn, which fails the test."""
+
+    async def serve() -> socket.socket:
+        async with Link("test", free_port()) as link:
+            client = socket.create_connection((HOST, link.port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            return client
+
+    with asyncio.run(serve()):
+        gc.collect()
