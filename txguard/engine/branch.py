@@ -79,13 +79,11 @@ def start_statements(isolation: Isolation, *, with_view: bool) -> list[str]:
 def set_variables(
     start_ts: Timestamp, floor: Timestamp, read_ts: Timestamp | None, too_new: Sequence[Timestamp]
 ) -> str:
-    """Everything that the triggers read, in one statement."""
-    if failpoints.active("without_R1"):
-        read_ts = None
-    return (
-        f"SET @txg_start_ts={start_ts},@txg_floor={floor},"
-        f"@txg_read_ts={'NULL' if read_ts is None else read_ts},@txg_too_new={1 if too_new else 'NULL'},@txg_deps=NULL"
-    )
+    """Everything that the triggers read, in one statement. What ended the last transaction left the others NULL."""
+    variables = f"SET @txg_start_ts={start_ts},@txg_floor={floor}"
+    if read_ts is None or failpoints.active("without_R1"):
+        return variables
+    return f"{variables},@txg_read_ts={read_ts},@txg_too_new={1 if too_new else 'NULL'}"
 
 
 def set_snapshot(read_ts: Timestamp | None, too_new: Sequence[Timestamp]) -> str:

@@ -42,7 +42,7 @@ def prewrite_statement(
     `guarded`: HELD_BACK instead, where the transaction replaced versions that may be undecided [R4].
     """
     names = f"'{','.join(participants)}'" if len(participants) > 1 else "NULL"
-    return f"CALL {prewrite_procedure(epoch)}({start_ts},{commit_ts},{names},{guarded:d})"
+    return f"CALL {prewrite_procedure(epoch, guarded=guarded)}({start_ts},{commit_ts},{names})"
 
 
 class Committing:

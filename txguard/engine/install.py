@@ -1,7 +1,7 @@
 """The `_txguard` database that every shard holds, and the epoch views that fence old leaders.
 
 Owns: the definitions of `txn`, `txn_lock`, `managed`, `retention`, `kept` and `rollback_counter` (docs/protocol.md,
-"What is stored on a shard"), and of each epoch's view `commit_<epoch>` and procedure `prewrite_<epoch>` ("Fencing").
+"What is stored on a shard"), and of each epoch's view `commit_<epoch>` and procedures `prewrite_<epoch>…` ("Fencing").
 Everything here may be run again at any time: a crash between two statements leaves a part of it, which the next run
 completes.
 """
@@ -82,8 +82,8 @@ INSTALL_STATEMENTS: Final = (
 HELD_BACK: Final = 9107
 """A prewrite's error: nothing has happened, the dependencies must be looked at first. No client sees it."""
 
-CLEAR_VARIABLES: Final = "SET @txg_start_ts=NULL"
-"""What ends a transaction's right to write on a connection."""
+CLEAR_VARIABLES: Final = "SET @txg_start_ts=NULL,@txg_read_ts=NULL,@txg_too_new=NULL,@txg_deps=NULL"
+"""What ends a transaction's right to write on a connection. The next one there sets what is not NULL, and no more."""
 
 _EPOCH_LOCK: Final = "_txguard.epoch"
 _EPOCH_LOCK_WAIT_S: Final = 10
@@ -130,27 +130,39 @@ def create_epoch_view_statement(epoch: int) -> str:
     )
 
 
-def prewrite_procedure(epoch: int) -> str:
+def prewrite_procedure(epoch: int, *, guarded: bool) -> str:
     """The quoted name of the procedure that prewrites for a coordinator of this epoch."""
-    return f"`{DATABASE}`.`prewrite_{epoch}`"
+    return f"`{DATABASE}`.`prewrite_{epoch}{'_guarded' if guarded else ''}`"
 
 
-def create_prewrite_statement(epoch: int) -> str:
+def create_prewrite_statement(epoch: int, *, guarded: bool) -> str:
     """One statement in place of four: a server parses it once a connection, and answers once.
 
-    An error of the first INSERT (a tombstone, a dropped view) leaves it before the COMMIT. With `g` it does nothing but
-    raise HELD_BACK where the transaction has replaced versions that may be undecided [R4].
+    An error of the first INSERT (a tombstone, a dropped view) leaves it before the COMMIT. The guarded one does nothing
+    but raise HELD_BACK where the transaction has replaced versions that may be undecided [R4].
+
+    A CALL takes its time for each parameter, most of all for a wide VARCHAR, and for each variable that is set.
     """
+    guard = (
+        f"IF @txg_deps IS NOT NULL THEN SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {HELD_BACK}, "
+        "MESSAGE_TEXT = 'it has dependencies'; END IF; "
+    )
     return (
-        f"CREATE PROCEDURE {prewrite_procedure(epoch)}"
-        "(IN s BIGINT UNSIGNED, IN c BIGINT UNSIGNED, IN p VARCHAR(2048), IN g TINYINT) "
-        "SQL SECURITY INVOKER BEGIN IF g = 1 AND @txg_deps IS NOT NULL THEN "
-        f"SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {HELD_BACK}, MESSAGE_TEXT = 'it has dependencies'; END IF; "
+        f"CREATE PROCEDURE {prewrite_procedure(epoch, guarded=guarded)}"
+        "(IN s BIGINT UNSIGNED, IN c BIGINT UNSIGNED, IN p TEXT) "
+        f"SQL SECURITY INVOKER BEGIN {guard if guarded else ''}"
         f"INSERT INTO {epoch_view(epoch)} (start_ts, commit_ts, state, participants) VALUES (s, c, 'C', p); "
         f"IF p IS NOT NULL THEN INSERT INTO `{DATABASE}`.`txn_lock` (start_ts, commit_ts, participants) "
-        "VALUES (s, c, p); END IF; "
-        f"COMMIT; {CLEAR_VARIABLES}; END"
+        "VALUES (s, c, p); END IF; COMMIT; "
+        "IF @txg_read_ts IS NULL AND @txg_deps IS NULL THEN SET @txg_start_ts=NULL; "
+        f"ELSE {CLEAR_VARIABLES}; END IF; END"
     )
+
+
+def _drop_prewrite_statements(epoch: int) -> list[str]:
+    return [
+        f"DROP PROCEDURE IF EXISTS {prewrite_procedure(epoch, guarded=guarded)}" for guarded in (False, True)
+    ]
 
 
 async def list_epoch_views(connection: Connection, timeout_s: float | None = None) -> list[int]:
@@ -176,8 +188,9 @@ async def create_epoch_view(connection: Connection, epoch: int, timeout_s: float
             raise NewerEpoch(f"epoch {epoch} has been superseded by {views[-1]}")
         if epoch not in views:
             statements = [
-                f"DROP PROCEDURE IF EXISTS {prewrite_procedure(epoch)}",
-                create_prewrite_statement(epoch),
+                *_drop_prewrite_statements(epoch),
+                create_prewrite_statement(epoch, guarded=False),
+                create_prewrite_statement(epoch, guarded=True),
                 create_epoch_view_statement(epoch),
             ]
             await connection.run(statements, timeout_s)
@@ -193,7 +206,7 @@ async def drop_older_epoch_views(connection: Connection, epoch: int, timeout_s: 
     """
     older = [old for old in await list_epoch_views(connection, timeout_s) if old < epoch]
     if older:
-        procedures = [f"DROP PROCEDURE IF EXISTS {prewrite_procedure(old)}" for old in older]
+        procedures = [statement for old in older for statement in _drop_prewrite_statements(old)]
         views = f"DROP VIEW IF EXISTS {', '.join(map(epoch_view, older))}"
         await connection.run([*procedures, views], timeout_s)
 
