@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def command(
     invariants: Annotated[
         Path | None,
-        typer.Argument(help="a TOML file of [[invariant]] tables; none: the protocol's rules only"),
+        typer.Argument(help="a TOML file of invariant tables; none: the protocol's rules only"),
     ] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     dsn: Annotated[

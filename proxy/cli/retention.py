@@ -27,8 +27,8 @@ def command(
 ) -> None:
     """Show, or set, for how long what is replaced in a table can be read (AS OF TIMESTAMP, history, rollback-to).
 
-    All others have retention_s of the configuration's [engine], and none has less. What is cleaned already does not
-    come back. Exit status 0: told, or set on every shard; 2: not, or on some shards only: run it again.
+    All others have the retention_s of the configuration's engine section, and none has less. What is cleaned already
+    does not come back. Exit status 0: told, or set on every shard; 2: not, or on some shards only: run it again.
     """
     from txguard.engine.retention import parse_duration
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from proxy.cli import app as command_line
@@ -46,6 +47,14 @@ def test_every_subcommand_is_offered() -> None:
     assert result.exit_code == 0
     for name in ("playground", "proxy", "doctor", "inspect", "tso"):
         assert name in result.stdout
+
+
+@pytest.mark.parametrize("name", command_line.SUBCOMMANDS)
+def test_no_word_of_a_help_is_taken_for_markup(name: str) -> None:
+    """Rich leaves out what stands in square brackets."""
+    command = get_command(command_line.build()).commands[name]  # type: ignore[attr-defined]
+    for text in (command.help, *(getattr(parameter, "help", None) for parameter in command.params)):
+        assert "[" not in (text or "").replace("[default: ", "")
 
 
 @pytest.mark.parametrize("command", [proxy.command, doctor.command])
