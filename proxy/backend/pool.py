@@ -36,6 +36,9 @@ DEFAULT_SESSION = (
 OVERLOAD_ERRNOS = frozenset((1040, 1203, 1226))
 """Too many connections: the shard is not down, it is full."""
 
+FULL_PAUSE_S = 0.25
+"""How often a full shard is asked for another connection, while those that it lets us have go from hand to hand."""
+
 DEFAULT_PROFILE = SessionProfile()
 
 
@@ -54,6 +57,10 @@ class PoolStatistics:
     max_connections: int
     opened_total: int
     failed_total: int
+
+
+class _ShardFull(ShardUnavailable):
+    pass
 
 
 class BackendPool:
@@ -84,6 +91,9 @@ class BackendPool:
         self._open = 0
         self._opened_total = self._failed_total = 0
         self._server_version = ""
+        self._full_text: str | None = None
+        """What was said when the shard last accepted no connection, and none was opened since."""
+        self._full_until = 0.0
 
     @property
     def name(self) -> ShardName:
@@ -132,11 +142,18 @@ class BackendPool:
             if self._lending.closed:
                 raise ShardUnavailable(f"shard {self._name}: the pool is closed")
             if reserved or self._reserve(profile):
-                connection = await self._open_reserved(profile)
-                if connection is not None:
-                    return connection
                 reserved = False
-                continue
+                try:
+                    connection = await self._open_reserved(profile)
+                except _ShardFull:
+                    if not self._all:
+                        raise
+                    if (unlike := self._lending.idle.pop_unlike(profile.found_rows)) is not None:
+                        unlike.close()
+                else:
+                    if connection is not None:
+                        return connection
+                    continue
             granted = await self._wait_in_line(profile)
             if isinstance(granted, BackendConnection):
                 return granted
@@ -149,6 +166,8 @@ class BackendPool:
             return False
         if state is CircuitState.DOWN and not self._circuit.may_probe(asyncio.get_running_loop().time()):
             raise ShardUnavailable(self._down_text())
+        if self._all and asyncio.get_running_loop().time() < self._full_until:
+            return False
         if self._open >= self.max_connections:
             unlike = self._lending.idle.pop_unlike(profile.found_rows)
             if unlike is None:
@@ -158,16 +177,22 @@ class BackendPool:
         return True
 
     async def _wait_in_line(self, profile: SessionProfile) -> Granted:
+        """Until there is something to be had; at a full shard, room may also be left by others, unnoticed."""
+        pause_s = None if self._full_text is None else FULL_PAUSE_S
         waiter = Waiter(asyncio.get_running_loop().create_future(), profile)
         self._lending.waiters.append(waiter)
         try:
-            return await waiter.future
-        except asyncio.CancelledError:
-            if waiter.future.done() and not waiter.future.cancelled():
-                self._pass_on(waiter.future.result())
-            elif waiter in self._lending.waiters:
-                self._lending.waiters.remove(waiter)
-            raise
+            async with asyncio.timeout(pause_s):
+                try:
+                    return await waiter.future
+                except asyncio.CancelledError:
+                    if waiter.future.done() and not waiter.future.cancelled():
+                        self._pass_on(waiter.future.result())
+                    elif waiter in self._lending.waiters:
+                        self._lending.waiters.remove(waiter)
+                    raise
+        except TimeoutError:
+            return Grant.LOOK
 
     def _pass_on(self, granted: Granted) -> None:
         """Who was granted a connection, or room for one, is gone: the next in line gets it."""
@@ -206,8 +231,11 @@ class BackendPool:
             connection = await self._connect(profile)
             if probe and self.on_connect is not None:
                 await self._fence(connection)
-        except ShardUnavailable:
-            self._leave()
+        except ShardUnavailable as error:
+            if isinstance(error, _ShardFull) and self._all:
+                self._open -= 1  # Nobody in line would fare better: they wait for one of ours.
+            else:
+                self._leave()
             if probe:
                 self._wake_all()
             raise
@@ -245,8 +273,12 @@ class BackendPool:
                 raise ShardUnavailable(self._down_text()) from error
             if self._circuit.state is CircuitState.PROBING:
                 self._circuit.failed(describe(error), loop.time())
-            text = f"shard {self._name} ({self.address}) accepts no more connections: {error.message}"
-            raise ShardUnavailable(text) from error
+            self._full_until = loop.time() + FULL_PAUSE_S
+            self._full_text = (
+                f"shard {self._name} ({self.address}) accepts no more connections: {error.message}"
+            )
+            raise _ShardFull(self._full_text) from error
+        self._full_text = None
         self._opened_total += 1
         self._server_version = connection.server_version
         self._all.add(connection)
@@ -308,6 +340,10 @@ class BackendPool:
         return f"shard {self._name} ({self.address}) cannot be reached: {self._circuit.last_error}"
 
     def _timeout_text(self, timeout_s: float) -> str:
+        if self._full_text is not None:
+            return (
+                f"{self._full_text}; none of the {len(self._all)} in use became free within {timeout_s:g} s"
+            )
         if self._circuit.state is not CircuitState.UP or self._open < self.max_connections:
             return f"shard {self._name} ({self.address}) did not accept a connection within {timeout_s:g} s"
         now = asyncio.get_running_loop().time()

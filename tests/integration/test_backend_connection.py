@@ -706,3 +706,57 @@ async def test_a_connection_that_cannot_be_set_up_is_closed(shard_servers: Seque
         while (await root.run(["SELECT IS_USED_LOCK('the set-up')"], 5))[0].rows != [[None]]:
             await asyncio.sleep(0.01)
     root.close()
+
+
+@pytest.fixture
+async def full(shard_servers: Sequence[AnyServer], pool: BackendPool) -> AsyncIterator[BackendPool]:
+    """A pool that would have five connections at a shard that lets it have two."""
+    async with borrow(pool, 5) as root:
+        user = "CREATE USER few@'%' IDENTIFIED BY 'x' WITH MAX_USER_CONNECTIONS 2"
+        await root.run(["DROP USER IF EXISTS few@'%'", user], 5)
+        yield BackendPool(ShardName("s7"), address_of(shard_servers[0], "few", "x"), max_connections=5)
+        await root.run(["DROP USER few@'%'"], 5)
+
+
+async def test_at_a_full_shard_one_waits_for_a_connection_to_come_back(full: BackendPool) -> None:
+    held = [await full.acquire(5) for _ in range(2)]
+    async with asyncio.TaskGroup() as tasks:
+        waiting = [tasks.create_task(full.acquire(5)) for _ in range(3)]
+        await asyncio.sleep(0.6)
+        assert not any(task.done() for task in waiting)
+        full.release(held[0])
+        held[1].abort()
+        done, others = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        while len(done) < 2:
+            more, others = await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
+            done |= more
+        for task in done:
+            full.release(task.result())
+    assert full.statistics().waiting == 0
+    full.close()
+
+
+async def test_who_waits_at_a_full_shard_is_told_so(full: BackendPool) -> None:
+    held = [await full.acquire(5) for _ in range(2)]
+    with pytest.raises(ShardUnavailable, match=r"no more connections: .*; none of the 2 in use became free"):
+        await full.acquire(0.5)
+    assert full.statistics().open == 2
+    other = BackendPool(ShardName("s7"), full.address)
+    began = time.monotonic()
+    with pytest.raises(ShardUnavailable, match="accepts no more connections"):
+        await other.acquire(5)
+    assert time.monotonic() - began < 2, "it has none that could come back"
+    assert other.statistics().open == 0
+    full.release(held[0])
+    full.close()
+
+
+async def test_room_that_others_leave_at_a_full_shard_is_found(full: BackendPool) -> None:
+    other = BackendPool(ShardName("s7"), full.address)
+    ours, theirs = await full.acquire(5), await other.acquire(5)
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(full.acquire(5))
+        await asyncio.sleep(0.1)
+        theirs.close()
+    assert waiting.result() is not ours
+    full.close()
