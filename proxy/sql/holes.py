@@ -11,7 +11,7 @@ from proxy.errors import NotSupported
 from proxy.sql.cutting import Holes, source_text
 from proxy.sql.functions import SESSION_FUNCTIONS
 from proxy.sql.information_schema import filtered
-from proxy.sql.lexer import Tokens
+from proxy.sql.lexer import Kind, Tokens
 from proxy.sql.operands import quote_name
 from proxy.sql.patch import keeps_type
 from proxy.sql.scope import Block, Schemas, Source
@@ -30,6 +30,8 @@ from proxy.sql.syntax import (
 )
 from proxy.sql.template import SessionKind, SessionValue, TableSource
 
+MOST_NAME_BYTES = 255
+_LITERALS = frozenset((Kind.NUMBER, Kind.STRING, Kind.BITS))
 _SCOPES = frozenset(("session", "local", "global"))
 _SAFE_FOR_TEXT = frozenset(
     ("=", "<>", "IN", "NOT IN", "IS NULL", "IS NOT NULL", "AND", "OR", "NOT", "LIKE", "NOT LIKE")
@@ -46,8 +48,6 @@ def find_session_values(blocks: Iterable[Block], tokens: Tokens, holes: Holes) -
                 if value is not None:
                     holes.replace(node.start, node.end, value)
                     found.append(value)
-        if block.kind in ("top", "member") and isinstance(block.node, Select):
-            _keep_names(block.node, tokens, holes)
     return tuple(dict.fromkeys(found))
 
 
@@ -66,16 +66,6 @@ def session_value(node: Expression, tokens: Tokens) -> SessionValue | None:
     if isinstance(node, Variable):
         return SessionValue(SessionKind.USER_VARIABLE, node.name, text)
     return None
-
-
-def _keep_names(select: Select, tokens: Tokens, holes: Holes) -> None:
-    """A column that has no alias is called by its own text, also when that text has holes."""
-    for item in select.items:
-        if item.alias is not None or isinstance(item.expression, (Star, ColumnName)):
-            continue
-        if any(session_value(node, tokens) is not None for node in walk(item.expression)):
-            name = source_text(tokens, item.expression.start, item.expression.end)
-            holes.inserted[item.end] = f" AS {quote_name(name)}"
 
 
 def find_sources(
@@ -108,6 +98,37 @@ def _table_hole(source: Source, tokens: Tokens, holes: Holes) -> None:
     if node.as_of is not None:  # What is left without it is never sent: the past is always patched.
         text = source_text(tokens, node.start, node.as_of.start)
     holes.replace(node.start, node.end, TableSource(source.table, source.alias, text))
+
+
+def keep_names(blocks: Iterable[Block], tokens: Tokens, holes: Holes) -> bool:
+    """A column that has no alias is called by its own text, also when that text has holes; whether literals are in it.
+
+    To be called when all holes are known.
+    """
+    literals = False
+    for block in blocks:
+        if block.kind == "expression" or not isinstance(block.node, Select):
+            continue
+        for item in block.node.items:
+            expression = item.expression
+            if item.alias is not None or isinstance(expression, (Star, ColumnName)):
+                continue
+            inside = range(expression.start, expression.end)
+            if any(start in inside for start in holes.replaced):
+                name = source_text(tokens, expression.start, expression.end)
+                holes.inserted[item.end] = f" AS {quote_name(_cut_name(name))}"
+                literals |= any(
+                    token.kind in _LITERALS for token in tokens.tokens[inside.start : inside.stop]
+                )
+    return literals
+
+
+def _cut_name(name: str) -> str:
+    """As the server cuts what it makes itself. Source: MAX_ALIAS_NAME of sql_const.h."""
+    name = name[:MOST_NAME_BYTES]
+    while len(name.encode("utf-8", "surrogateescape")) > MOST_NAME_BYTES:
+        name = name[:-1]
+    return name
 
 
 def _strip_databases(block: Block, tokens: Tokens, holes: Holes) -> None:

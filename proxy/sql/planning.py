@@ -10,7 +10,7 @@ from proxy.routing.tables import Table
 from proxy.sql.as_of import CLAUSE, find_as_of
 from proxy.sql.cutting import Holes, cut, template
 from proxy.sql.functions import CHANGING, CLOCK
-from proxy.sql.holes import find_session_values, find_sources
+from proxy.sql.holes import find_session_values, find_sources, keep_names
 from proxy.sql.lexer import Tokens
 from proxy.sql.scope import Block, Schemas, ScopeBuilder
 from proxy.sql.syntax import Call, Expression, Select, walk
@@ -41,7 +41,11 @@ class Planning:
         if self.as_of is not None and not consistent_read:
             raise NotSupported(f"{CLAUSE} in a statement that writes or locks")
         self.session_values = find_session_values(blocks, self.tokens, self.holes)
-        return find_sources(blocks, self.tokens, self.holes, self.schemas, consistent_read=consistent_read)
+        patchable = find_sources(
+            blocks, self.tokens, self.holes, self.schemas, consistent_read=consistent_read
+        )
+        self.text_dependent |= keep_names(blocks, self.tokens, self.holes)
+        return patchable
 
     def template(self, start: int, end: int) -> Template:
         return template(cut(self.tokens, start, end, self.holes, tail=True))

@@ -114,6 +114,8 @@ def compare(pair: Pair, sql: str, *, ordered: bool, heads: bool = True) -> None:
         assert multiset(sharded.rows) == multiset(alone.rows)
     if heads:
         assert sharded.heads == alone.heads
+    else:
+        assert [name for name, *_ in sharded.heads] == [name for name, *_ in alone.heads]
 
 
 @pytest.mark.parametrize("sql", queries.SORTED)
@@ -124,6 +126,26 @@ def test_sorted(pair: Pair, sql: str) -> None:
 @pytest.mark.parametrize("sql", queries.UNSORTED)
 def test_unsorted(pair: Pair, sql: str) -> None:
     compare(pair, sql, ordered=False)
+
+
+NAMED = (
+    "SELECT id, (SELECT COUNT(*) FROM countries) FROM people",
+    "SELECT id, (SELECT MAX(total) FROM orders o WHERE o.person_id = people.id) FROM people",
+    "SELECT id, CONNECTION_ID() * 0 + 5 FROM people",
+    "SELECT id, CONNECTION_ID() * 0 + 6 FROM people",
+    "SELECT id, DATABASE() = 'x' FROM people",
+    "SELECT id, DATABASE() = 'é' FROM people",
+    "SELECT (SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'nowhere'), 1",
+    "SELECT * FROM (SELECT CONNECTION_ID() * 0 + 7 FROM countries) d",
+    f"SELECT (SELECT {'+'.join('1' * 200)} FROM countries LIMIT 1) FROM countries",
+    f"SELECT (SELECT MAX('{'é' * 200}') FROM countries) FROM countries",
+)
+"""What is sent is not what the client wrote; its columns are called by that all the same."""
+
+
+@pytest.mark.parametrize("sql", NAMED)
+def test_names(pair: Pair, sql: str) -> None:
+    compare(pair, sql, ordered=False, heads=False)
 
 
 @pytest.mark.parametrize("sql", queries.REFUSED)
@@ -181,6 +203,10 @@ def snapshot(pair: Pair) -> Iterator[Pair]:
 
 
 class TestOvertakenSnapshot:
+    @pytest.mark.parametrize("sql", NAMED)
+    def test_names(self, snapshot: Pair, sql: str) -> None:
+        compare(snapshot, sql, ordered=False, heads=False)
+
     @pytest.mark.parametrize("sql", [*queries.SORTED, *queries.UNSORTED])
     def test_reads_what_was_there_before(self, snapshot: Pair, sql: str) -> None:
         try:

@@ -39,7 +39,10 @@ FORMS = [
         "SELECT * FROM <users AS users> WHERE id IN (SELECT user_id FROM <orders AS orders> WHERE orders.n = age)",
     ),
     ("SELECT (SELECT MAX(id) FROM countries) FROM settings",
-     "SELECT (SELECT MAX(id) FROM <countries AS countries>) FROM <settings AS settings>"),
+     "SELECT (SELECT MAX(id) FROM <countries AS countries>)  AS `(SELECT MAX(id) FROM countries)`"
+     "FROM <settings AS settings>"),
+    ("SELECT app.users.age + 1, app.users.age FROM app.users WHERE id = 5",
+     "SELECT users.age + 1 AS `app.users.age + 1`, users.age FROM <users AS users> WHERE id = 5"),
 ]  # fmt: skip
 
 
