@@ -6,6 +6,7 @@ every shard, so that each SELECT takes the patched form of [R3].
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from proxy.playground.servers import ServerKind
 from tests.integration import differential_queries as queries
 from tests.integration.binary_client import BinaryClient
 from tests.integration.conftest import Cluster
+from tests.integration.random_queries import QueryMaker
 
 DATABASE, ALONE = "diff_sharded", "diff_alone"
 TABLES = ("people", "orders", "words", "countries")
@@ -177,6 +179,8 @@ OVERTAKING = (
     "UPDATE countries SET name = 'changed'",
     "DELETE FROM words WHERE x > 1",
 )
+RANDOM_SEEDS = (1, 2, None)
+"""None: a fresh one. What fails is told as text, so no seed needs to be known."""
 BY_ENUM = (
     "DISTINCT grade)",
     "ORDER BY grade",
@@ -202,7 +206,16 @@ def snapshot(pair: Pair) -> Iterator[Pair]:
     pair.set_up()
 
 
+@pytest.mark.parametrize("seed", RANDOM_SEEDS)
+def test_random_queries(pair: Pair, seed: int | None) -> None:
+    _compare_random(pair, seed, most_refused=0.4)
+
+
 class TestOvertakenSnapshot:
+    @pytest.mark.parametrize("seed", RANDOM_SEEDS)
+    def test_random_queries(self, snapshot: Pair, seed: int | None) -> None:
+        _compare_random(snapshot, seed, most_refused=0.5)
+
     @pytest.mark.parametrize("sql", NAMED)
     def test_names(self, snapshot: Pair, sql: str) -> None:
         compare(snapshot, sql, ordered=False, heads=False)
@@ -214,6 +227,25 @@ class TestOvertakenSnapshot:
         except pymysql.err.NotSupportedError:
             if not any(part in sql for part in BY_ENUM):
                 raise
+
+
+def _compare_random(pair: Pair, seed: int | None, *, most_refused: float) -> None:
+    maker = QueryMaker(secrets.randbits(32) if seed is None else seed)
+    queries_made, refused = 120, 0
+    for _ in range(queries_made):
+        query = maker.make()
+        try:
+            expected: object = run(pair.alone, query.sql).affected
+        except pymysql.err.Error as error:
+            expected = f"error {error.args[0]}"
+        if isinstance(expected, str):
+            assert (query.sql, outcome(pair.sharded, query.sql)) == (query.sql, expected)
+            continue
+        try:
+            compare(pair, query.sql, ordered=query.ordered, heads=False)
+        except pymysql.err.NotSupportedError:
+            refused += 1
+    assert refused < most_refused * queries_made
 
 
 def test_writes(pair: Pair, server_kind: ServerKind) -> None:
