@@ -11,8 +11,10 @@ from typing import Any, NamedTuple, Protocol
 
 from proxy.backend.large_reply import drain, next_chunk
 from proxy.wire.binary_rows import parse_binary_row
+from proxy.wire.binary_values import BinaryValue
 from proxy.wire.columns import ColumnDefinition, parse_column_definition
 from proxy.wire.convert import to_text
+from proxy.wire.field_types import FieldType
 from proxy.wire.packets import renumber, split_packets
 from proxy.wire.response_scanner import SESSION_BITS, PrepareScanner, ResponseScanner, patch_status
 from proxy.wire.responses import is_err
@@ -156,13 +158,16 @@ class RelayReply:
             yield payload
 
     def rows(self) -> list[list[bytes | None]]:
-        """The first result's rows, as the text protocol writes their values, whichever way they came."""
+        """The first result's rows, as the text protocol writes their values, whichever way they came.
+
+        But a FLOAT that came in binary has all of its digits, to be written in binary again.
+        """
         if not self._binary:
             count = self._first_count()
             return [parse_text_row(payload, count) for payload in self.raw_rows()]
         columns = self.columns()
         return [
-            [to_text(value, column) for value, column in zip(values, columns, strict=True)]
+            [_exact_text(value, column) for value, column in zip(values, columns, strict=True)]
             for values in (parse_binary_row(payload, columns) for payload in self.raw_rows())
         ]
 
@@ -216,3 +221,11 @@ class PrepareReply:
         skip = 1 + (self.num_params + 1 if self.num_params else 0)
         payloads = list(split_packets(self.packets))[skip : skip + self.num_columns]
         return [parse_column_definition(payload) for payload in payloads]
+
+
+def _exact_text(value: BinaryValue | None, column: ColumnDefinition) -> bytes | None:
+    return (
+        repr(value).encode()
+        if column.type == FieldType.FLOAT and value is not None
+        else to_text(value, column)
+    )

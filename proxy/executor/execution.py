@@ -17,9 +17,9 @@ from proxy.executor.parameters import key_values, parameter_literals
 from proxy.routing.values import KeyValue
 from proxy.sql.operands import Literal, Operand, Parameter, Scalar, resolve
 from proxy.sql.patch import patched_table
-from proxy.sql.plan import Planned
+from proxy.sql.plan import Planned, QueryPlan
 from proxy.sql.template import AwayRows, Bindings, PatchedSource, SessionValue, Template
-from proxy.wire.statements import ExecuteRequest
+from proxy.wire.statements import ExecuteRequest, make_execute
 from txguard.engine.patch import TooNew
 
 _NOTHING: Mapping[AwayRows, str] = {}
@@ -69,6 +69,17 @@ class Execution:
     def binary(self) -> bool:
         """Whether the client wants binary rows."""
         return self.bound is not None
+
+    @property
+    def asks_binary(self) -> bool:
+        """Whether the shards answer in binary also where they run another text: as text, a FLOAT has six digits."""
+        plan = self.planned.plan
+        return (
+            self.bound is not None
+            and isinstance(plan, QueryPlan)
+            and plan.returns_rows
+            and any(column.type_name == "float" for table in plan.tables for column in table.columns)
+        )
 
     @property
     def parameters(self) -> Sequence[str]:
@@ -143,10 +154,12 @@ class Execution:
         patched: PatchedSource = patched_table,
         stream: bool = True,
         limit_bytes: int | None = None,
-    ) -> TextStatement:
-        """A template with its holes filled, as text."""
-        sql = self.text(template, too_new=too_new, patched=patched)
-        return TextStatement(sql.encode("utf-8", "surrogateescape"), stream, limit_bytes)
+    ) -> Statement:
+        """A template with its holes filled."""
+        sql = self.text(template, too_new=too_new, patched=patched).encode("utf-8", "surrogateescape")
+        if self.asks_binary:
+            return PreparedStatement(sql, make_execute(0, ()), 0, b"", (), stream, limit_bytes)
+        return TextStatement(sql, stream, limit_bytes)
 
     def text(
         self,

@@ -43,7 +43,9 @@ class Read:
     @property
     def native(self) -> bool:
         """Whether a single shard's reply has the form (text or binary) that the client wants."""
-        return not self.execution.binary or not (self.plan.template_only or self.patched)
+        execution = self.execution
+        rendered = self.plan.template_only or self.patched
+        return not execution.binary or not rendered or execution.asks_binary
 
     def statement(self, too_new: TooNew = ()) -> Statement:
         """For a single shard."""

@@ -68,9 +68,9 @@ class Write:
     @property
     def native(self) -> bool:
         """Whether the reply has the form (text or binary) that the client wants."""
-        return not self.execution.binary or (
-            not self.plan.template_only and (len(self.shards) == 1 or self.plan.replicated)
-        )
+        execution = self.execution
+        rendered = self.plan.template_only or (len(self.shards) > 1 and not self.plan.replicated)
+        return not execution.binary or not rendered or execution.asks_binary
 
     async def answer(self, replies: Sequence[RelayReply], answer: Answer) -> None:
         plan = self.plan

@@ -308,4 +308,8 @@ PREPARED: tuple[tuple[str, tuple[int | str | None, ...]], ...] = (
     ("SELECT ?, id FROM people WHERE id < ? ORDER BY id", ("text", 3)),
     ("SELECT w, x FROM words WHERE w = ?", ("aPPle",)),
     ("SELECT id FROM people WHERE country <=> ? ORDER BY id LIMIT 3", (None,)),
+    ("SELECT id, height, weight FROM people WHERE id > ? ORDER BY height DESC, id", (0,)),
+    ("SELECT height, COUNT(*), MAX(height) FROM people WHERE id > ? GROUP BY height ORDER BY height", (3,)),
+    ("SELECT DATABASE() IS NULL, height FROM people WHERE id = ?", (5,)),
+    ("SELECT id, height FROM people WHERE id > ? ORDER BY id FOR UPDATE", (0,)),
 )
