@@ -16,6 +16,7 @@ import pytest
 from pymysql.connections import Connection
 
 from proxy.playground.servers import ServerKind
+from proxy.wire.binary_values import BinaryValue
 from tests.integration import differential_queries as queries
 from tests.integration.binary_client import BinaryClient
 from tests.integration.conftest import Cluster
@@ -163,16 +164,24 @@ def test_prepared(pair: Pair, sql: str, values: Values) -> None:
     _compare_prepared(pair, sql, values)
 
 
-def _compare_prepared(pair: Pair, sql: str, values: Values) -> None:
-    answers = []
-    for connection in (pair.sharded, pair.alone):
-        client = BinaryClient(connection)
-        statement = client.prepare(sql)
-        assert len(statement.parameters) == len(values)
-        bound = [value.encode() if isinstance(value, str) else value for value in values]
-        answers.append(client.execute(statement, bound))
-        client.close(statement)
-    assert answers[0] == answers[1]
+def _compare_prepared(pair: Pair, sql: str, values: Values = (), *, ordered: bool = True) -> None:
+    alone, sharded = (_executed(connection, sql, values) for connection in (pair.alone, pair.sharded))
+    if ordered:
+        assert (sql, sharded) == (sql, alone)
+    else:
+        assert (sql, sorted(map(repr, sharded))) == (sql, sorted(map(repr, alone)))
+
+
+def _executed(connection: Connection[Any], sql: str, values: Values) -> list[list[BinaryValue | None]]:
+    client = BinaryClient(connection)
+    statement = client.prepare(sql)
+    assert len(statement.parameters) == len(values)
+    rows = client.execute(
+        statement, [value.encode() if isinstance(value, str) else value for value in values]
+    )
+    client.close(statement)
+    assert isinstance(rows, list)
+    return rows
 
 
 OVERTAKING = (
@@ -184,7 +193,7 @@ OVERTAKING = (
     "UPDATE countries SET name = 'changed'",
     "DELETE FROM words WHERE x > 1",
 )
-RANDOM_SEEDS = (1, 2, None)
+RANDOM_SEEDS = (1, None)
 """None: a fresh one. What fails is told as text, so no seed needs to be known."""
 BY_ENUM = (
     "DISTINCT grade)",
@@ -242,7 +251,7 @@ class TestOvertakenSnapshot:
 
 def _compare_random(pair: Pair, seed: int | None, *, most_refused: float) -> None:
     maker = QueryMaker(secrets.randbits(32) if seed is None else seed)
-    queries_made, refused = 120, 0
+    queries_made, refused = 80, 0
     for _ in range(queries_made):
         query = maker.make()
         try:
@@ -254,6 +263,7 @@ def _compare_random(pair: Pair, seed: int | None, *, most_refused: float) -> Non
             continue
         try:
             compare(pair, query.sql, ordered=query.ordered, heads=False)
+            _compare_prepared(pair, query.sql, ordered=query.ordered)
         except pymysql.err.NotSupportedError:
             refused += 1
     assert refused < most_refused * queries_made
