@@ -19,6 +19,7 @@ from proxy.sql.syntax import (
     Call,
     ColumnName,
     Expression,
+    Item,
     Operation,
     Select,
     Star,
@@ -110,25 +111,24 @@ def keep_names(blocks: Iterable[Block], tokens: Tokens, holes: Holes) -> bool:
         if block.kind == "expression" or not isinstance(block.node, Select):
             continue
         for item in block.node.items:
-            expression = item.expression
-            if item.alias is not None or isinstance(expression, (Star, ColumnName)):
+            if item.alias is not None or isinstance(item.expression, (Star, ColumnName)):
                 continue
-            inside = range(expression.start, expression.end)
-            if any(start in inside for start in holes.replaced):
-                name = source_text(tokens, expression.start, expression.end)
-                holes.inserted[item.end] = f" AS {quote_name(_cut_name(name))}"
-                literals |= any(
-                    token.kind in _LITERALS for token in tokens.tokens[inside.start : inside.stop]
-                )
+            if any(item.start <= start < item.end for start in holes.replaced):
+                holes.inserted[item.end] = f" AS {quote_name(name_of(item, tokens))}"
+                literals |= has_literals(item, tokens)
     return literals
 
 
-def _cut_name(name: str) -> str:
-    """As the server cuts what it makes itself. Source: MAX_ALIAS_NAME of sql_const.h."""
-    name = name[:MOST_NAME_BYTES]
+def name_of(item: Item, tokens: Tokens) -> str:
+    """What the server calls an item without an alias. It cuts it: MAX_ALIAS_NAME of sql_const.h."""
+    name = source_text(tokens, item.start, item.end)[:MOST_NAME_BYTES]
     while len(name.encode("utf-8", "surrogateescape")) > MOST_NAME_BYTES:
         name = name[:-1]
     return name
+
+
+def has_literals(item: Item, tokens: Tokens) -> bool:
+    return any(token.kind in _LITERALS for token in tokens.tokens[item.start : item.end])
 
 
 def _strip_databases(block: Block, tokens: Tokens, holes: Holes) -> None:

@@ -161,7 +161,9 @@ class QueryParser(CallParser):
         return items
 
     def _item(self) -> Item:
+        start = self.here
         expression = self.expression()
+        alias_start = self.here
         alias, is_string = None, False
         if self.accept("AS"):
             if self.token.kind is Kind.STRING:
@@ -172,7 +174,7 @@ class QueryParser(CallParser):
             alias, is_string = self.advance().text[1:-1], True
         elif self.at_name():
             alias = self.advance().text
-        return Item(expression, alias, is_string, self.here)
+        return Item(expression, alias, is_string, start, alias_start, self.here)
 
     def _group_by(self) -> tuple[list[OrderItem], bool]:
         if not self.accept_sequence("GROUP", "BY"):

@@ -14,11 +14,13 @@ from dataclasses import dataclass, field, replace
 
 from proxy.errors import NotSupported
 from proxy.sql.cutting import Holes, cut, template
+from proxy.sql.holes import has_literals, name_of
 from proxy.sql.lexer import Tokens
 from proxy.sql.merge_spec import Key, Merge
 from proxy.sql.operands import Constant, quote_name
 from proxy.sql.plan import Scatter
-from proxy.sql.scatter_columns import HiddenColumns, settle
+from proxy.sql.scatter_aggregates import TYPE_ONLY, UNEVALUATED, subtracts
+from proxy.sql.scatter_columns import HIDDEN_BASE, HiddenColumns, settle
 from proxy.sql.scatter_groups import GroupBuilder, is_distinct
 from proxy.sql.scatter_keys import KeyMaker, is_aggregated
 from proxy.sql.scatter_names import ItemNames
@@ -143,10 +145,27 @@ class ScatterBuilder:
             body += [" ", *cut(tokens, select.locking.start, select.locking.end)]
         return self._scatter(merge, body)
 
+    def _unevaluated(self, merge: Merge) -> Holes:
+        """What the merge computes by a subtraction is no shard's to compute."""
+        holes = Holes(self.holes.replaced, dict(self.holes.inserted))
+        for computed in merge.computed:
+            if computed.column >= HIDDEN_BASE or not subtracts(computed.formula):
+                continue
+            item = self.select.items[computed.column]
+            holes.inserted[item.start] = UNEVALUATED
+            if item.alias is not None:
+                holes.inserted[item.alias_start] = TYPE_ONLY + " "
+                continue
+            name = f" AS {quote_name(name_of(item, self.tokens))}"
+            holes.inserted[item.end] = TYPE_ONLY + name
+            self.names.text_dependent |= has_literals(item, self.tokens)
+        return holes
+
     def _scatter(self, merge: Merge, body: Sequence[Part]) -> Scatter:
         """The client's select list, the hidden columns, and what comes behind them."""
         select = self.select
-        head = cut(self.tokens, select.start, select.items_end, self.holes, tail=True)
+        holes = self._unevaluated(merge)
+        head = cut(self.tokens, select.start, select.items_end, holes, tail=True)
         hidden = [part for text in self.hidden.texts for part in (", ", *text)]
         merge = settle(replace(merge, hidden=len(self.hidden.texts)))
         if select.limit is not None:

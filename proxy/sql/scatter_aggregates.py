@@ -36,6 +36,10 @@ _OPERATORS = {
 }
 
 
+UNEVALUATED, TYPE_ONLY = "IF(0,", ",NULL)"
+"""What stands between them gives a shard's column its type, and is not computed."""
+
+
 @dataclass(slots=True)
 class AggregateCompiler:
     keys: KeyMaker
@@ -49,11 +53,15 @@ class AggregateCompiler:
 
     def column(self, expression: Expression, column: int | None = None) -> Key:
         """Have an aggregated expression combined in `column` (a new hidden one when None); how it sorts."""
-        if column is None:
-            column = HIDDEN_BASE + self.keys.hidden.add(self.keys.text(expression))
+        text = self.keys.text(expression)
         if isinstance(expression, Call) and expression.name in _COMBINES:
-            return self._simple(expression, column)
+            return self._simple(
+                expression, HIDDEN_BASE + self.keys.hidden.add(text) if column is None else column
+            )
         formula = self._formula(expression, top=True)
+        if column is None:
+            wrapped = [UNEVALUATED, *text, TYPE_ONLY] if subtracts(formula) else text
+            column = HIDDEN_BASE + self.keys.hidden.add(wrapped)
         if all(known.column != column for known in self.computed):
             self.computed.append(Computed(column, formula))
         return Key(column)
@@ -153,6 +161,11 @@ class AggregateCompiler:
                 self.aggregates.append(Aggregate(column, how))
         parts = (Formula(Operator.COLUMN, column=total), Formula(Operator.COLUMN, column=count))
         return Formula(Operator.DIVIDE, parts)
+
+
+def subtracts(formula: Formula) -> bool:
+    """A shard's own difference may leave the range of an unsigned type (error 1690) where that of all does not."""
+    return formula.operator is Operator.SUBTRACT or any(map(subtracts, formula.arguments))
 
 
 def _value(key: Key) -> int:

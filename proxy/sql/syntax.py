@@ -103,6 +103,9 @@ class Item:
     expression: Expression
     alias: str | None
     alias_is_string: bool
+    start: int
+    """Its first token: parentheses around it are not the expression's."""
+    alias_start: int
     end: int
     """The token after the alias."""
 

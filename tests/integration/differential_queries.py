@@ -207,6 +207,9 @@ SORTED = (
 """Compared row by row: the order is total."""
 
 UNSORTED = (
+    "SELECT MAX(CAST(id AS UNSIGNED)) - 40, (BIT_OR(id) - 1) AS bits FROM people WHERE id IN (1, 13, 25, 60)",
+    "SELECT (MAX(CAST(id AS UNSIGNED)) - 2), SUM(money) - 1, -MIN(fine) FROM people",
+    "SELECT age, COUNT(*) FROM people GROUP BY age HAVING MAX(CAST(id AS UNSIGNED)) - 10 > 40",
     "SELECT * FROM people",
     "SELECT id, name, weight, height FROM people WHERE weight > 1",
     "SELECT DISTINCT age FROM people",

@@ -137,7 +137,7 @@ NAMED = (
     "SELECT id, (SELECT MAX(total) FROM orders o WHERE o.person_id = people.id) FROM people",
     "SELECT id, CONNECTION_ID() * 0 + 5 FROM people",
     "SELECT id, CONNECTION_ID() * 0 + 6 FROM people",
-    "SELECT id, DATABASE() = 'x' FROM people",
+    "SELECT id, DATABASE() = 'x', (CONNECTION_ID() * 0) FROM people",
     "SELECT id, DATABASE() = 'é' FROM people",
     "SELECT (SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'nowhere'), 1",
     "SELECT * FROM (SELECT CONNECTION_ID() * 0 + 7 FROM countries) d",
