@@ -5,6 +5,7 @@ A derived table has no database, so a column written `db.t.c` becomes `t.c` wher
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from proxy.errors import NotSupported
@@ -32,6 +33,7 @@ from proxy.sql.syntax import (
 from proxy.sql.template import SessionKind, SessionValue, TableSource
 
 MOST_NAME_BYTES = 255
+_BEYOND_UTF8MB3 = re.compile("[\U00010000-\U0010ffff]")
 _LITERALS = frozenset((Kind.NUMBER, Kind.STRING, Kind.BITS))
 _SCOPES = frozenset(("session", "local", "global"))
 _SAFE_FOR_TEXT = frozenset(
@@ -120,8 +122,8 @@ def keep_names(blocks: Iterable[Block], tokens: Tokens, holes: Holes) -> bool:
 
 
 def name_of(item: Item, tokens: Tokens) -> str:
-    """What the server calls an item without an alias. It cuts it: MAX_ALIAS_NAME of sql_const.h."""
-    name = source_text(tokens, item.start, item.end)[:MOST_NAME_BYTES]
+    """What the server calls an item without an alias. It cuts it (MAX_ALIAS_NAME of sql_const.h); names are utf8mb3."""
+    name = _BEYOND_UTF8MB3.sub("?", source_text(tokens, item.start, item.end)[:MOST_NAME_BYTES])
     while len(name.encode("utf-8", "surrogateescape")) > MOST_NAME_BYTES:
         name = name[:-1]
     return name

@@ -141,6 +141,7 @@ NAMED = (
     "SELECT id, DATABASE() = 'é' FROM people",
     "SELECT (SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'nowhere'), 1",
     "SELECT * FROM (SELECT CONNECTION_ID() * 0 + 7 FROM countries) d",
+    "SELECT (SELECT COUNT(*) FROM countries WHERE name = '😀`') FROM countries",
     f"SELECT (SELECT {'+'.join('1' * 200)} FROM countries LIMIT 1) FROM countries",
     f"SELECT (SELECT MAX('{'é' * 200}') FROM countries) FROM countries",
 )
