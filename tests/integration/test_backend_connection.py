@@ -652,7 +652,8 @@ async def test_a_hung_shard_is_not_taken_for_an_overload(fresh_shard_servers: St
     server.pause()
     async with asyncio.TaskGroup() as tasks:
         asking = tasks.create_task(settle([connection.run(["SELECT 1"], 10) for connection in held]))
-        await asyncio.sleep(0)
+        while not all(connection.busy for connection in held):
+            await asyncio.sleep(0)  # Both have been asked before somebody stands in line.
         with pytest.raises(ShardUnavailable, match=r"does not answer: 2 wait for its answer, .* 0\.[345] s"):
             await pool.acquire(0.3)
         held[0].abort()
