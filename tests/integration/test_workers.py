@@ -179,7 +179,7 @@ def test_show_and_kill_reach_every_worker(proxy: Proxy) -> None:
         send(three, "UPDATE bank.account SET balance = 8 WHERE id = 1")
         for wrong, killer, errno in (
             (number_of(three), stranger, NOT_OWNER),
-            (max(ids) + 3 * COUNT, one, NO_SUCH_THREAD),
+            (max(ids) + 1000 * COUNT, one, NO_SUCH_THREAD),
         ):
             with pytest.raises(pymysql.err.MySQLError) as raised:
                 run(killer, f"KILL {wrong}")
