@@ -1,8 +1,8 @@
-"""SHOW TXGUARD LOCKS: cross-shard commits that are not decided, and the lock records that they have on the shards.
+"""SHOW TXGUARD LOCKS: cross-shard commits that are not decided, and the shards that do not know of a decision.
 
-`State`: outstanding or orphaned (the oracle waits for the outcome), decided (an undo is being carried out), unknown (a
-record that the oracle does not know and that is older than its deletion takes: the janitor will look at it). Records of
-decided transactions are deleted in batches; they are not locks any more and do not show.
+`State`: outstanding or orphaned (the oracle waits for the outcome), decided (an undo is being carried out), unknown
+(one that the oracle does not know and that is older than the decided mark may lag: the janitor will look at it). What
+is decided, but for a moment above the mark, is no lock any more and does not show.
 """
 
 from __future__ import annotations
@@ -14,12 +14,9 @@ from proxy.session.results import LocalResult
 from tso.types import OutstandingCommit, ShardName
 from txguard.engine.concurrent import settle
 from txguard.engine.shard import ConnectionLost, Rows, ShardError, ShardUnavailable, borrow
+from txguard.engine.undecided import UNDECIDED
 
 _NAMES = ("Start_ts", "Commit_ts", "Participants", "Age_ms", "State", "Locked_on")
-_QUERY = (
-    "SELECT start_ts, commit_ts, participants, "
-    "CAST(TIMESTAMPDIFF(MICROSECOND, created_at, NOW(6)) / 1000 AS SIGNED) FROM _txguard.txn_lock"
-)
 _UNREACHABLE = (ShardUnavailable, ConnectionLost, ShardError)
 
 
@@ -44,8 +41,9 @@ async def show_locks(sources: Sources) -> LocalResult:
             continue
         if isinstance(answer, Exception):
             raise answer
-        for start_ts, commit_ts, participants, age_ms in answer.rows:
-            lock = _Lock(_int(start_ts), _int(commit_ts), _text(participants), _int(age_ms), "unknown")
+        for start_ts, commit_ts, participants, age_us in answer.rows:
+            age_ms = max(0, _int(age_us)) // 1000
+            lock = _Lock(_int(start_ts), _int(commit_ts), _text(participants), age_ms, "unknown")
             if lock.start_ts in locks or lock.age_ms > oldest_ms:
                 locks.setdefault(lock.start_ts, lock).locked_on.append(name)
     return LocalResult.of(
@@ -67,7 +65,7 @@ async def show_locks(sources: Sources) -> LocalResult:
 async def _stored(sources: Sources, name: ShardName) -> Rows:
     settings = sources.services.engine.settings
     async with borrow(sources.services.engine.shards[name], settings.acquire_timeout_s) as connection:
-        return (await connection.run([_QUERY], settings.control_timeout_s))[0]
+        return (await connection.run([UNDECIDED], settings.control_timeout_s))[0]
 
 
 def _outstanding(commit: OutstandingCommit) -> _Lock:

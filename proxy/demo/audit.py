@@ -16,12 +16,13 @@ from pymysql.err import MySQLError
 from proxy.demo.bank import DATABASE, expected_balances
 from proxy.demo.journal import Entry, Outcome, read_journals
 from proxy.playground.servers import Server
+from txguard.engine.undecided import UNDECIDED
 
 CLEAN_WITHIN_S: Final = 15.0
 _TOLD: Final = 5
 _POLL_S: Final = 0.1
 
-_LOCKS: Final = "SELECT COUNT(*) FROM _txguard.txn_lock"
+_LOCKS: Final = f"SELECT COUNT(*) FROM ({UNDECIDED}) undecided"
 _OPEN: Final = (
     "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id NOT IN (0, CONNECTION_ID())"
 )

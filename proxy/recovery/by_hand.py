@@ -82,7 +82,7 @@ async def accept_loss(config: Config, start_ts: Timestamp, named: Collection[str
 
 
 def _carried_out(copy: GivenVerdict) -> bool:
-    return copy.done or (isinstance(copy.record, Record) and not copy.record.locked)
+    return copy.done or (isinstance(copy.record, Record) and not copy.record.undecided)
 
 
 async def _verdicts(shard: ShardConfig) -> list[GivenVerdict]:

@@ -15,9 +15,9 @@ from proxy.shard_dsn import dsn_of
 from tso.types import Outcome, ShardName, Timestamp
 from txguard.engine.aiomysql_shard import AiomysqlConnection
 from txguard.engine.concurrent import settle
-from txguard.engine.fence import parse_participants
 from txguard.engine.outcome import Record, from_records, read_record
 from txguard.engine.shard import ConnectionLost, Rows, ShardError
+from txguard.engine.undecided import UNDECIDED, parse_participants
 
 TIMEOUT_S: Final = 10.0
 UNDER_WAY_S: Final = 10.0
@@ -105,10 +105,7 @@ async def connected(shard: ShardConfig) -> AsyncIterator[AiomysqlConnection]:
 
 
 async def _locks(shard: ShardConfig) -> Rows:
-    query = (
-        "SELECT start_ts, commit_ts, participants, "
-        "CAST(TIMESTAMPDIFF(MICROSECOND, created_at, NOW(6)) / 1000000 AS CHAR) FROM _txguard.txn_lock"
-    )
+    query = f"SELECT start_ts, commit_ts, participants, age_us / 1000000 FROM ({UNDECIDED}) undecided"
     async with connected(shard) as connection:
         try:
             [answer] = await connection.run([query], TIMEOUT_S)

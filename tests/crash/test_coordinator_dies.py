@@ -29,7 +29,7 @@ COMMIT_PLACES = [
     "prewrite_one_done=panic@12",
     "commit_before_end=panic@6",
     "commit_after_end=panic@6",
-    "locks_before_delete=panic@2",
+    "decided_mark_before_rise=panic@2",
 ]
 RESOLVE_PLACES = [
     "resolve_before_tombstone",

@@ -20,7 +20,7 @@ from txguard.engine.transaction import Transaction
 from txguard.errors import Conflict
 
 S0, S1 = ShardName("s0"), ShardName("s1")
-FORGETS_AT_ONCE = EngineSettings(retention_ms=0, clean_interval_s=3600, lock_delete_interval_s=3600)
+FORGETS_AT_ONCE = EngineSettings(retention_ms=0, clean_interval_s=3600, decided_mark_interval_s=3600)
 SCHEMA = "crash_frozen"
 
 
@@ -123,7 +123,7 @@ async def committed_transfer(ledger: Ledger) -> Orphan:
     await ledger.add(txn, 0, -10)
     await ledger.add(txn, 1, +10)
     await txn.commit()
-    await ledger.engine.cleaner.flush_locks()
+    await ledger.engine.decided.flush()
     return orphan_of(txn, (S0, S1))
 
 

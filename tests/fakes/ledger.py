@@ -22,6 +22,7 @@ from txguard.engine.managed import manage, unmanage
 from txguard.engine.patch import patched_source
 from txguard.engine.settings import EngineSettings
 from txguard.engine.transaction import Transaction
+from txguard.engine.undecided import UNDECIDED
 
 ACCOUNTS, OPENING_BALANCE = 12, 100
 ACCOUNT_COLUMNS, ENTRY_COLUMNS = ("id", "balance"), ("id", "account", "amount")
@@ -159,7 +160,7 @@ class Ledger:
         async with shard.connection() as connection:
             locks, open_ones = await connection.run(
                 [
-                    "SELECT COUNT(*) FROM _txguard.txn_lock",
+                    f"SELECT COUNT(*) FROM ({UNDECIDED}) undecided",
                     "SELECT COUNT(*) FROM information_schema.innodb_trx "
                     "WHERE trx_mysql_thread_id NOT IN (0, CONNECTION_ID())",
                 ],

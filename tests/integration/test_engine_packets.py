@@ -16,7 +16,9 @@ from txguard.engine.conflicts import ConflictCheck
 from txguard.engine.settings import EngineSettings
 
 S0, S1 = ShardName("s0"), ShardName("s1")
-IDLE_WORKERS = EngineSettings(clean_interval_s=3600, lock_delete_interval_s=3600, orphan_scan_interval_s=3600)
+IDLE_WORKERS = EngineSettings(
+    clean_interval_s=3600, decided_mark_interval_s=3600, orphan_scan_interval_s=3600
+)
 
 
 @pytest.fixture

@@ -189,7 +189,7 @@ async def test_a_lock_that_nobody_can_resolve_does_not_stop_the_janitor(ledger: 
     txn = ledger.begin()
     await ledger.add(txn, 0, -7)
     await ledger.add(txn, 1, +7)
-    failpoints.enable("locks_before_delete", "error")  # the cleaner never deletes a lock record
+    failpoints.enable("decided_mark_before_rise", "error")  # the cleaner never deletes a lock record
     await txn.commit()
     poison = "INSERT INTO _txguard.txn_lock VALUES ({}, {}, '{}', NOW(3) - INTERVAL 1 HOUR)"
     async with ledger.shards[S0].connection() as connection:

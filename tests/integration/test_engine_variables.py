@@ -15,7 +15,9 @@ from txguard.engine.transaction import Transaction
 
 S0, S1 = ShardName("s0"), ShardName("s1")
 VARIABLES = "SELECT @txg_start_ts, @txg_read_ts, @txg_too_new, @txg_deps"
-IDLE_WORKERS = EngineSettings(clean_interval_s=3600, lock_delete_interval_s=3600, orphan_scan_interval_s=3600)
+IDLE_WORKERS = EngineSettings(
+    clean_interval_s=3600, decided_mark_interval_s=3600, orphan_scan_interval_s=3600
+)
 
 
 @pytest.fixture

@@ -119,6 +119,16 @@ async def test_committed_by_hand_and_refused_without_its_part(own_cluster: Start
         assert outcome(client, number)[0] == "committed"
     assert (await command(cluster))[0] == 0
 
+    # The retention passes, and the proxy starts again: it has agreed before.
+    await cluster.proxy.stop()
+    with cluster.connect_shard(1) as shard:
+        [(commit_ts,)] = run(shard, f"SELECT commit_ts FROM _txguard.txn WHERE start_ts = {number}")
+        run(shard, f"UPDATE _txguard.txn SET commit_ts = {commit_ts} WHERE start_ts = 0")
+        run(shard, f"DELETE FROM _txguard.txn WHERE start_ts = {number}")
+    await cluster.proxy.start()
+    with cluster.connect() as client:
+        await wait_for(client, "SELECT MIN(v), MAX(v), COUNT(*) FROM d.t", (0, 1, 20))
+
 
 @pytest.mark.mariadb_only
 async def test_what_settles_by_itself_is_not_decided_by_hand(own_cluster: StartCluster) -> None:

@@ -34,5 +34,11 @@ async def forget_undecided(addresses: Sequence[Address]) -> None:
     for address in addresses:
         connection = await AiomysqlConnection.connect(address.dsn(), 5)
         await install(connection)
-        await connection.run(["DELETE FROM _txguard.txn_lock"], 5)
+        await connection.run(
+            [
+                "DELETE FROM _txguard.txn_lock",
+                "UPDATE _txguard.decided SET up_to = (SELECT MAX(commit_ts) FROM _txguard.txn)",
+            ],
+            5,
+        )
         connection.abort()

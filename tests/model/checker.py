@@ -87,7 +87,7 @@ def _check_final_state(shards: Sequence[Shard], history: History) -> None:
     for shard in shards:
         if shard.branches or any(shard.shared.values()) or shard.exclusive or shard.ranges:
             raise Violation("a row lock was left behind")
-        if shard.locks:
+        if shard.undecided():
             raise Violation("a commit was left undecided")
         for place in history.versions:
             if place[0] == shard.number and shard.rows.get(place[1]) != history.at(place, END):

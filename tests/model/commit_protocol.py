@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import argparse
 import collections
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from tests.model import committing, statements, workers
 from tests.model.checker import check
@@ -26,6 +27,8 @@ def client(world: World) -> Process:
     while world.turns > 0:
         world.turns -= 1
         yield
+        if world.random.random() < world.profile.marking:
+            world.spawn(workers.mark_decided(world, world.known_leader(), world.random.randrange(SHARDS)))
         chance = world.random.random()
         if chance < world.profile.cleaning:
             yield from workers.clean(world)
@@ -247,13 +250,18 @@ class Schedule:
     def _settle_rest(self) -> None:
         """Everything is up again: within a short time nothing is left undecided (I8)."""
         world = self.world
-        world.spawn(workers.scan_locks(world))
-        while self._prepare():
-            world.task = world.tasks[0]
-            try:
-                next(world.tasks[0].process)
-            except (StopIteration, Crash):
-                world.tasks.pop(0)
+        last: list[Callable[[], Process]] = [
+            lambda: workers.scan_locks(world),
+            *(partial(workers.mark_decided, world, world.leader, at) for at in range(SHARDS)),
+        ]
+        for process in last:
+            world.spawn(process())
+            while self._prepare():
+                world.task = world.tasks[0]
+                try:
+                    next(world.tasks[0].process)
+                except (StopIteration, Crash):
+                    world.tasks.pop(0)
 
 
 def run(seed: int, without: frozenset[Rule] = frozenset(), profile: Profile | None = None) -> Counts:

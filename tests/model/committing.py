@@ -53,10 +53,6 @@ def commit(world: World, t: Transaction) -> Process:
         raise Abort("a prewrite failed")
     _tell_end(world, t, Record.COMMITTED)
     t.state, t.ended = State.ACKNOWLEDGED, world.step
-    for at in t.participants:
-        yield
-        if not world.shards[at].down:
-            world.shards[at].locks.pop(t.start_ts, None)
 
 
 def _end_reading(world: World, t: Transaction, readers: Sequence[Branch]) -> Process:

@@ -53,7 +53,11 @@ class Shard:
     history: dict[tuple[int, int], Row | None] = field(default_factory=dict)
     records: dict[int, tuple[Record, int]] = field(default_factory=dict)
     locks: dict[int, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
-    """txn_lock: start_ts -> (commit_ts, participants) of cross-shard transactions not known here to be decided"""
+    """txn_lock: start_ts -> (commit_ts, participants) of what was not decided when `decided` rose above it"""
+    decided: int = 0
+    """[D] Every cross-shard commit at or behind it that has no lock record here is decided and carried out."""
+    participants: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    """Of the cross-shard commit records."""
     mark: int = 0
     """[R7] Records at or behind it may have been cleaned."""
     single_shard_mark: int = 0
@@ -163,7 +167,7 @@ class Shard:
     # Commit and undo
 
     def prewrite(self, branch: Branch, commit_ts: int, participants: tuple[int, ...]) -> None:
-        """One local transaction: data, record and lock."""
+        """One local transaction: data and record."""
         self.records[branch.start_ts] = (Record.COMMITTED, commit_ts)
         for key, row in branch.rows.items():
             self.history[branch.start_ts, key] = branch.before[key]
@@ -172,8 +176,23 @@ class Shard:
             else:
                 self.rows[key] = row
         if len(participants) > 1:
-            self.locks[branch.start_ts] = (commit_ts, participants)
+            self.participants[branch.start_ts] = participants
         self.end(branch)
+
+    def undecided(self) -> dict[int, tuple[int, tuple[int, ...]]]:
+        """What is not known here to be decided: start_ts -> (commit_ts, participants)."""
+        above = {
+            start_ts: (commit_ts, self.participants[start_ts])
+            for start_ts, (record, commit_ts) in self.records.items()
+            if record is Record.COMMITTED and commit_ts > self.decided and start_ts in self.participants
+        }
+        return {**self.locks, **above}
+
+    def raise_decided(self, up_to: int, locks: dict[int, tuple[int, tuple[int, ...]]]) -> None:
+        """[D] One local transaction. `locks` are those of `up_to` and below that may still be undecided."""
+        if up_to > self.decided:
+            self.locks |= locks
+            self.decided = up_to
 
     def blockers(self, start_ts: int) -> Iterator[Branch]:
         """Who holds what an undo of `start_ts` needs."""

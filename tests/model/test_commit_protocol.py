@@ -24,7 +24,7 @@ def test_no_fresh_schedule_violates_a_promise() -> None:
 
 def test_the_schedules_hold_enough_of_everything_to_mean_something() -> None:
     runs = [model.run(seed) for seed in range(300)]
-    assert sum(run.acknowledged for run in runs) > 2_000
+    assert sum(run.acknowledged for run in runs) > 1_800
     assert sum(run.serializable for run in runs) > 300
     assert sum(run.crashes for run in runs) > 300
     assert sum(run.freezes for run in runs) > 200

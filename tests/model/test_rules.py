@@ -13,6 +13,19 @@ from tests.model.world import PROFILES, Profile
 COMMON, MOVING, UNDECIDED = PROFILES["common"], PROFILES["moving"], PROFILES["undecided"]
 SERIALIZABLE, FAIL_OVER, FROZEN = PROFILES["serializable"], PROFILES["fail-over"], PROFILES["frozen"]
 ONLY_WRITES = replace(UNDECIDED, reads=0, autocommit=0)
+MANY_LEADERS = replace(
+    FAIL_OVER,
+    fail_overs=4,
+    marking=1,
+    cleaning=0.8,
+    reads=0,
+    autocommit=0,
+    serializable=0,
+    freeze=0,
+    restart=0,
+    crash_in_commit=0.25,
+    clients=8,
+)
 
 SCHEDULES: dict[Rule, tuple[Profile, int]] = {
     Rule.WRITER_TOO_NEW: (COMMON, 100),
@@ -36,10 +49,14 @@ SCHEDULES: dict[Rule, tuple[Profile, int]] = {
         1_500,
     ),
     Rule.CLEAN_ONLY_UNLOCKED: (UNDECIDED, 1_500),
+    Rule.CLEAN_ONLY_DECIDED: (MANY_LEADERS, 1_000),
+    Rule.MARK_LOCKS: (MANY_LEADERS, 500),
+    Rule.MARK_FENCED: (MANY_LEADERS, 500),
+    Rule.MARK_ABOVE: (MANY_LEADERS, 1_000),
     Rule.KEEP_TOMBSTONES: (FROZEN, 200),
     Rule.NO_TOMBSTONE_BEHIND_MARK: (FROZEN, 300),
     Rule.FORGOTTEN_IS_UNKNOWN: (
-        replace(FROZEN, failed_prewrite=0.3, freeze=0.02, cleaning=0.8, reads=0),
+        replace(FROZEN, failed_prewrite=0.3, freeze=0.02, cleaning=0.8, marking=0.8, reads=0),
         1_500,
     ),
     Rule.NO_VIEW_BEHIND_MARK: (FROZEN, 300),

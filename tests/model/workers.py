@@ -1,4 +1,4 @@
-"""What goes on beside the clients: the janitor, the scan for forgotten locks, the cleaner, fail-over and restarts."""
+"""What goes on beside the clients: janitor, scan for forgotten locks, decided mark, cleaner, fail-over, restarts."""
 
 from __future__ import annotations
 
@@ -31,6 +31,32 @@ def scan_locks(world: World) -> Process:
                 yield from resolve(world, Commit(start_ts, commit_ts, participants))
 
 
+def mark_decided(world: World, oracle: Oracle, at: int) -> Process:
+    """[D] Whoever asks may be slow, and the oracle deposed: what it says has ended has ended for ever."""
+    shard = world.shards[at]
+    fenced = at in oracle.fenced
+    if world.keeps(Rule.MARK_FENCED) and not fenced:
+        return
+    up_to, locks = oracle.clock, {}
+    for commit in oracle.cross_shard_on([at]):
+        if world.random.random() < 0.5:
+            locks[commit.start_ts] = (commit.commit_ts, commit.participants)
+        else:
+            up_to = min(up_to, commit.commit_ts - 1)
+    if not world.keeps(Rule.MARK_LOCKS):
+        up_to, locks = oracle.clock, {}
+    for _ in range(world.random.choice((1, 1, 1, 30, 400))):
+        yield
+    if shard.down:
+        return
+    lowest = shard.decided if world.keeps(Rule.MARK_ABOVE) else 0
+    shard.raise_decided(up_to, {s: lock for s, lock in locks.items() if lowest < lock[0] <= up_to})
+    yield from world.pause()
+    for start_ts in locks:
+        if start_ts not in oracle.outstanding and not shard.down:
+            shard.locks.pop(start_ts, None)
+
+
 def clean(world: World) -> Process:
     """[R6] and [R7]: the mark first, and nothing beyond it."""
     leader = world.leader
@@ -39,6 +65,7 @@ def clean(world: World) -> Process:
     except Abort:
         return
     held: set[int] = set()
+    decided = safe_point
     all_answered = True
     for shard in world.shards:
         yield
@@ -46,9 +73,12 @@ def clean(world: World) -> Process:
             all_answered = False
         else:
             held |= {commit_ts for commit_ts, _ in shard.locks.values()}
+            decided = min(decided, shard.decided)
     if not world.keeps(Rule.CLEAN_ONLY_UNLOCKED):
-        held, all_answered = set(), True
-    settled = min([safe_point, *(commit_ts - 1 for commit_ts in held)]) if all_answered else 0
+        held, all_answered, decided = set(), True, safe_point
+    if not world.keeps(Rule.CLEAN_ONLY_DECIDED):
+        decided = safe_point
+    settled = min([decided, *(commit_ts - 1 for commit_ts in held)]) if all_answered else 0
     for shard in world.shards:
         yield
         if not shard.down and shard.number in leader.fenced and leader.epoch == max(shard.epochs):
@@ -102,7 +132,7 @@ def fence(world: World, leader: Oracle, shard: Shard) -> Process:
     if world.keeps(Rule.FENCE):
         shard.epochs = {epoch for epoch in shard.epochs if epoch >= leader.epoch}
     yield
-    for start_ts, (commit_ts, participants) in list(shard.locks.items()):
+    for start_ts, (commit_ts, participants) in shard.undecided().items():
         if world.keeps(Rule.ADOPT):
             leader.adopt(start_ts, commit_ts, participants)
         yield

@@ -37,6 +37,8 @@ class Profile:
     failed_prewrite: float = 0.04
     fail_overs: int = 0
     cleaning: float = 0.1
+    marking: float = 0.3
+    """Of the decided mark, of one shard."""
     autocommit: float = 0.2
     serializable: float = 0.15
     read_committed: float = 0.15

@@ -19,11 +19,12 @@ from tests.torture.client import BROKEN
 from tests.torture.cluster import RETENTION_S
 from tso.types import ShardName
 from txguard.engine.aiomysql_shard import Dsn
+from txguard.engine.undecided import UNDECIDED
 from txguard.inspector import Limits, ShardAddress, Verdict, inspect
 
 ORPHANS_WITHIN_S: Final = 10.0
 _POLL_S: Final = 0.2  # MariaDB renews innodb_trx only where nobody has looked for 0.1 s
-_LOCKS: Final = "SELECT COUNT(*) FROM _txguard.txn_lock"
+_LOCKS: Final = f"SELECT COUNT(*) FROM ({UNDECIDED}) undecided"
 _OPEN: Final = (
     "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id NOT IN (0, CONNECTION_ID())"
 )

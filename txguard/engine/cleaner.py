@@ -1,17 +1,16 @@
-"""Cleaning: lock records of decided commits, and commit records and history behind the safe point.
+"""Cleaning: commit records and history behind the safe point.
 
-The rule: a cross-shard record goes only when every shard has answered that it holds no lock record of that
-transaction, nor of one with a lower `commit_ts`; otherwise a participant that was down all the while would find no
-record of the outcome on its return and roll its part back. A shard answers once it is fenced for this epoch, so that
-nothing of an older one is to come. A tombstone stays while a local transaction may live that it must refuse. The mark
-says how far a shard was cleaned, and rises first [R7]. Everything is deleted in small batches under READ COMMITTED,
-which takes no gap locks. Source: docs/protocol.md, "Cleaning".
+The rule: a cross-shard record goes only when every shard has answered that its decided mark has passed it, and that
+it holds no lock record of that transaction, nor of one with a lower `commit_ts`; otherwise a participant that was down
+all the while would find no record of the outcome on its return and roll its part back. A shard answers once it is
+fenced for this epoch, so that nothing of an older one is to come. A tombstone stays while a local transaction may live
+that it must refuse. The marks of [R7] say how far a shard was cleaned, and rise first. Everything is deleted in small
+batches under READ COMMITTED, which takes no gap locks. Source: docs/protocol.md, "Cleaning".
 """
 
 from __future__ import annotations
 
 import asyncio
-import collections
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -19,14 +18,13 @@ from functools import partial
 from tso.api import Tso
 from tso.clock import timestamp_at
 from tso.types import ShardName, Timestamp
-from txguard.engine import failpoints
 from txguard.engine.concurrent import settle
+from txguard.engine.decided import DecidedMarks
 from txguard.engine.install import ANY_MARK, SINGLE_SHARD_MARK
 from txguard.engine.janitor import log_failure
 from txguard.engine.managed import list_managed
 from txguard.engine.managed_table import ManagedTable
 from txguard.engine.marks import raise_mark
-from txguard.engine.resolve import delete_locks
 from txguard.engine.retention import (
     expire_statements,
     expired_query,
@@ -35,11 +33,8 @@ from txguard.engine.retention import (
     list_retentions,
 )
 from txguard.engine.settings import EngineSettings
-from txguard.engine.shard import Connection, Shard, ShardUnavailable, borrow
+from txguard.engine.shard import Connection, Shard, borrow
 from txguard.engine.undo import clean_statements
-
-MOST_PENDING = 100_000
-"""Lock records waiting to be deleted on a shard that is down; what is forgotten beyond it the janitor finds."""
 
 LATE_AFTER_S = 60.0
 """Tombstones are not cleaned while a local transaction that writes is older than this."""
@@ -53,46 +48,12 @@ class Cleaner:
         shards: Mapping[ShardName, Shard],
         tso: Tso,
         settings: EngineSettings,
-        is_fenced: Callable[[ShardName], bool],
+        marks: DecidedMarks,
     ) -> None:
-        self.shards, self.tso, self.settings, self.is_fenced = shards, tso, settings, is_fenced
-        self._decided: dict[ShardName, list[Timestamp]] = collections.defaultdict(list)
-
-    def add_decided(self, start_ts: Timestamp, participants: Sequence[ShardName]) -> None:
-        """The lock records of this committed transaction may be deleted, some time soon."""
-        for name in participants:
-            if len(self._decided[name]) < MOST_PENDING:
-                self._decided[name].append(start_ts)
+        self.shards, self.tso, self.settings, self.marks = shards, tso, settings, marks
 
     async def run(self) -> None:
         """Works until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._delete_locks())
-            group.create_task(self._clean())
-
-    async def _delete_locks(self) -> None:
-        while True:
-            await asyncio.sleep(self.settings.lock_delete_interval_s)
-            try:
-                await self.flush_locks()
-            except Exception as error:
-                log_failure("lock records were not deleted, it goes on later", error)
-
-    async def flush_locks(self) -> None:
-        """Delete the lock records of all that is decided, one statement a shard and batch."""
-        await failpoints.reach("locks_before_delete")
-        names = [name for name, pending in self._decided.items() if pending]
-        if names:
-            await settle([self._flush(name) for name in names])
-
-    async def _flush(self, name: ShardName) -> None:
-        pending = self._decided[name]
-        async with borrow(self.shards[name], self.settings.acquire_timeout_s) as connection:
-            while batch := pending[: 2 * self.settings.clean_batch]:
-                await connection.run([READ_COMMITTED, delete_locks(batch)], self.settings.control_timeout_s)
-                del pending[: len(batch)]
-
-    async def _clean(self) -> None:
         while True:
             await asyncio.sleep(self.settings.clean_interval_s)
             try:
@@ -104,16 +65,11 @@ class Cleaner:
         """Delete what lies behind the safe point on every shard that answers."""
         safe_point = await self.tso.safe_point(self.settings.retention_ms)
         names = list(self.shards)
-        # Read after the safe point was taken: no lock record of a commit behind it can still be written.
-        locks = await settle([self._locks(name) for name in names])
-        held: set[Timestamp] = set()
-        for answer in locks:
-            if not isinstance(answer, Exception):
-                held |= answer
-        all_answered = not any(isinstance(answer, Exception) for answer in locks)
-        up = [name for name, answer in zip(names, locks, strict=True) if not isinstance(answer, Exception)]
+        answers = await settle([self._settled(name, safe_point) for name in names])
+        all_answered = not any(isinstance(answer, Exception) for answer in answers)
+        up = [name for name, answer in zip(names, answers, strict=True) if not isinstance(answer, Exception)]
         # What is not settled everywhere must still find, or be given, its records; and so what came after it.
-        settled = min([safe_point, *(Timestamp(commit_ts - 1) for commit_ts in held)])
+        settled = min([safe_point, *(answer for answer in answers if not isinstance(answer, Exception))])
         for result in await settle(
             [self._clean_shard(name, safe_point, settled if all_answered else Timestamp(0)) for name in up]
         ):
@@ -123,15 +79,27 @@ class Cleaner:
             if isinstance(result, Exception):
                 raise result
 
-    async def _locks(self, name: ShardName) -> set[Timestamp]:
-        """The `commit_ts` of each. Raises ShardUnavailable where older coordinators may still commit."""
+    async def _settled(self, name: ShardName, safe_point: Timestamp) -> Timestamp:
+        """How far every cross-shard commit is decided, as far as this shard knows; `safe_point` if it can be.
+
+        Raises ShardUnavailable where older coordinators may still commit.
+        """
+        decided, held = await self._decided(name)
+        if decided < safe_point:  # Nobody has committed here for long.
+            await self.marks.rise(name)
+            decided, held = await self._decided(name)
+        return min([decided, *(Timestamp(commit_ts - 1) for commit_ts in held)])
+
+    async def _decided(self, name: ShardName) -> tuple[Timestamp, list[Timestamp]]:
+        """The decided mark, and then the `commit_ts` of the lock records: those of the mark, or of a later one."""
+        queries = [
+            "SELECT up_to FROM _txguard.decided WHERE id = 1",
+            "SELECT commit_ts FROM _txguard.txn_lock",
+        ]
         async with borrow(self.shards[name], self.settings.acquire_timeout_s) as connection:
-            answers = await connection.run(
-                ["SELECT commit_ts FROM _txguard.txn_lock"], self.settings.control_timeout_s
-            )
-        if not self.is_fenced(name):
-            raise ShardUnavailable(f"shard {name} is not fenced for this epoch yet")
-        return {Timestamp(int(row[0] or 0)) for row in answers[0].rows}
+            self.marks.require_fenced(name)
+            mark, locks = await connection.run(queries, self.settings.control_timeout_s)
+        return Timestamp(int(mark.rows[0][0] or 0)), [Timestamp(int(row[0] or 0)) for row in locks.rows]
 
     async def _clean_shard(self, name: ShardName, safe_point: Timestamp, settled: Timestamp) -> None:
         """Up to `settled` everything; up to the safe point what no other shard has a part of."""

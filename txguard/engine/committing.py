@@ -37,7 +37,7 @@ def prewrite_statement(
     *,
     guarded: bool = False,
 ) -> str:
-    """The commit record through the epoch's view, the lock record of a cross-shard commit, COMMIT.
+    """The commit record through the epoch's view, COMMIT.
 
     `guarded`: HELD_BACK instead, where the transaction replaced versions that may be undecided [R4].
     """
@@ -175,7 +175,7 @@ class Committing:
         counters.committed += 1
         if len(participants) > 1:
             counters.committed_cross_shard += 1
-            txn.engine.cleaner.add_decided(txn.started(), participants)
+            txn.engine.decided.add(participants)
 
 
 def commit_nowait(txn: Transaction, on_done: OnDone) -> bool:

@@ -16,6 +16,7 @@ from tso.types import ShardName
 from txguard.engine.branch import Isolation
 from txguard.engine.cleaner import Cleaner
 from txguard.engine.concurrent import settle
+from txguard.engine.decided import DecidedMarks
 from txguard.engine.fence import fence
 from txguard.engine.install import EpochLockBusy, NewerEpoch
 from txguard.engine.janitor import Janitor
@@ -41,7 +42,8 @@ class Engine:
         self.counters = Counters()
         self.resolver = Resolver(shards, tso, self.settings)
         self.janitor = Janitor(shards, tso, self.resolver, self.settings)
-        self.cleaner = Cleaner(shards, tso, self.settings, self.is_fenced)
+        self.decided = DecidedMarks(shards, tso, self.settings, self.is_fenced)
+        self.cleaner = Cleaner(shards, tso, self.settings, self.decided)
         self._prepared: dict[ShardName, int] = {}
         """The epoch for which each shard was fenced."""
         self._successor: Leader | None = None
@@ -109,13 +111,14 @@ class Engine:
                 log.info("shard %s fenced for epoch %d, %d undecided", name, epoch, undecided)
 
     async def run(self) -> None:
-        """The janitor and the cleaner, until cancelled."""
+        """The janitor, the cleaner and who raises the decided marks, until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.janitor.run())
                 group.create_task(self.cleaner.run())
+                group.create_task(self.decided.run())
         finally:
-            await asyncio.shield(settle([self.cleaner.flush_locks()]))
+            await asyncio.shield(self.decided.flush())
 
     def transaction(
         self,

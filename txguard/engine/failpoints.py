@@ -23,7 +23,7 @@ PLACES = frozenset(
         "prewrite_one_done",
         "commit_before_end",
         "commit_after_end",
-        "locks_before_delete",
+        "decided_mark_before_rise",
         "resolve_before_tombstone",
         "resolve_one_tombstone",
         "resolve_after_decide",

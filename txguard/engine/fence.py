@@ -8,11 +8,12 @@ A crash half-way leaves an extra view or none: the next epoch repeats all of it.
 from __future__ import annotations
 
 from tso.api import Leader
-from tso.types import ShardName, Timestamp
+from tso.types import Timestamp
 from txguard.engine.blockers import kill_transactions_of_own_user
 from txguard.engine.install import create_epoch_view, drop_older_epoch_views, install, list_epoch_views
 from txguard.engine.settings import EngineSettings
 from txguard.engine.shard import Connection
+from txguard.engine.undecided import UNDECIDED, parse_participants
 
 
 async def fence(connection: Connection, leader: Leader, settings: EngineSettings) -> int:
@@ -25,21 +26,14 @@ async def fence(connection: Connection, leader: Leader, settings: EngineSettings
         # Where this epoch's view stands alone another proxy of this epoch was here first, and works on the shard.
         await kill_transactions_of_own_user(connection, settings)
         await drop_older_epoch_views(connection, leader.epoch, timeout_s)
-    return await adopt_locks(connection, leader, settings)
+    return await adopt_undecided(connection, leader, settings)
 
 
-async def adopt_locks(connection: Connection, leader: Leader, settings: EngineSettings) -> int:
-    """Make every transaction of this shard's `txn_lock` outstanding at the oracle."""
-    answers = await connection.run(
-        ["SELECT start_ts, commit_ts, participants FROM _txguard.txn_lock"], settings.control_timeout_s
-    )
-    for start_ts, commit_ts, participants in answers[0].rows:
+async def adopt_undecided(connection: Connection, leader: Leader, settings: EngineSettings) -> int:
+    """Make everything outstanding at the oracle that this shard does not know to be decided."""
+    answers = await connection.run([UNDECIDED], settings.control_timeout_s)
+    for start_ts, commit_ts, participants, _ in answers[0].rows:
         await leader.adopt(
             Timestamp(int(start_ts or 0)), Timestamp(int(commit_ts or 0)), parse_participants(participants)
         )
     return len(answers[0].rows)
-
-
-def parse_participants(value: object) -> tuple[ShardName, ...]:
-    text = value.decode() if isinstance(value, bytes) else str(value)
-    return tuple(ShardName(name) for name in text.split(","))

@@ -1,7 +1,7 @@
 """The `_txguard` database that every shard holds, and the epoch views that fence old leaders.
 
-Owns: the definitions of `txn`, `txn_lock`, `managed`, `retention`, `kept` and `rollback_counter` (docs/protocol.md,
-"What is stored on a shard"), and of each epoch's view `commit_<epoch>` and procedures `prewrite_<epoch>…` ("Fencing").
+Owns: the definitions of its tables but the oracle's and the catalog's (docs/protocol.md, "What is stored on a shard"),
+and of each epoch's view `commit_<epoch>` and procedures `prewrite_<epoch>…` ("Fencing").
 Everything here may be run again at any time: a crash between two statements leaves a part of it, which the next run
 completes.
 """
@@ -17,6 +17,17 @@ DATABASE: Final = "_txguard"
 
 _OPTIONS: Final = "ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
 
+CREATE_VERDICT: Final = f"""CREATE TABLE IF NOT EXISTS `{DATABASE}`.`verdict` (
+  `start_ts` BIGINT UNSIGNED NOT NULL,
+  `commit_ts` BIGINT UNSIGNED NOT NULL,
+  `outcome` CHAR(1) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `participants` VARCHAR(2048) NOT NULL,
+  `lost` VARCHAR(2048) NOT NULL,
+  `given_at` TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
+  `done` TINYINT NOT NULL DEFAULT 0,
+  PRIMARY KEY (`start_ts`)
+) {_OPTIONS}"""
+
 _TABLES: Final = (
     # One commit record per transaction and participant, written once: C, or R for a tombstone.
     f"""CREATE TABLE IF NOT EXISTS `{DATABASE}`.`txn` (
@@ -27,7 +38,7 @@ _TABLES: Final = (
   PRIMARY KEY (`start_ts`),
   KEY `commit_ts` (`commit_ts`)
 ) {_OPTIONS}""",
-    # One row per cross-shard transaction that is not known here to be decided.
+    # One row per cross-shard transaction that was not decided when the decided mark rose above it.
     f"""CREATE TABLE IF NOT EXISTS `{DATABASE}`.`txn_lock` (
   `start_ts` BIGINT UNSIGNED NOT NULL,
   `commit_ts` BIGINT UNSIGNED NOT NULL,
@@ -35,6 +46,14 @@ _TABLES: Final = (
   `created_at` TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
   PRIMARY KEY (`start_ts`)
 ) {_OPTIONS}""",
+    # One row: the decided mark (`decided.py`).
+    f"""CREATE TABLE IF NOT EXISTS `{DATABASE}`.`decided` (
+  `id` TINYINT UNSIGNED NOT NULL,
+  `up_to` BIGINT UNSIGNED NOT NULL,
+  PRIMARY KEY (`id`)
+) {_OPTIONS}""",
+    # What operators have decided by hand (`verdicts.py`).
+    CREATE_VERDICT,
     # Every table that has a history, from before its triggers exist until after they are gone.
     f"""CREATE TABLE IF NOT EXISTS `{DATABASE}`.`managed` (
   `table_schema` VARCHAR(64) NOT NULL,
@@ -70,13 +89,21 @@ ANY_MARK: Final = 0
 SINGLE_SHARD_MARK: Final = 1
 """The `start_ts` of the two rows of `txn` that say how far it was cleaned (`marks.py`). No transaction has these."""
 
-INSTALL_STATEMENTS: Final = (
-    f"CREATE DATABASE IF NOT EXISTS `{DATABASE}` DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
-    *_TABLES,
+_FIRST_ROWS: Final = (
+    # What was there before the mark was had lock records. (READ COMMITTED: to read `txn` without a lock.)
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    f"INSERT IGNORE INTO `{DATABASE}`.`decided` (`id`, `up_to`) "
+    f"SELECT 1, COALESCE(MAX(`commit_ts`), 0) FROM `{DATABASE}`.`txn`",
     f"INSERT IGNORE INTO `{DATABASE}`.`rollback_counter` (`id`, `n`) VALUES (1, 0)",
     # Always there, so that whoever looks at them locks these rows, and no gap.
     f"INSERT IGNORE INTO `{DATABASE}`.`txn` (`start_ts`, `commit_ts`, `state`) "
     f"VALUES ({ANY_MARK}, 0, 'M'), ({SINGLE_SHARD_MARK}, 0, 'M')",
+)
+
+INSTALL_STATEMENTS: Final = (
+    f"CREATE DATABASE IF NOT EXISTS `{DATABASE}` DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+    *_TABLES,
+    *_FIRST_ROWS,
 )
 
 HELD_BACK: Final = 9107
@@ -106,11 +133,12 @@ async def install(connection: Connection, timeout_s: float | None = None) -> Non
     """
     query = (
         f"SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{DATABASE}' "
-        "AND TABLE_NAME IN ('txn', 'txn_lock', 'managed', 'retention', 'kept', 'rollback_counter')"
+        "AND TABLE_NAME IN ('txn', 'txn_lock', 'decided', 'verdict', 'managed', 'retention', 'kept', "
+        "'rollback_counter')"
     )
     [found] = await connection.run([query], timeout_s)
     complete = int(found.rows[0][0] or 0) == len(_TABLES)
-    await connection.run(INSTALL_STATEMENTS[-2:] if complete else INSTALL_STATEMENTS, timeout_s)
+    await connection.run(_FIRST_ROWS if complete else INSTALL_STATEMENTS, timeout_s)
 
 
 def epoch_view_name(epoch: int) -> str:
@@ -136,9 +164,9 @@ def prewrite_procedure(epoch: int, *, guarded: bool) -> str:
 
 
 def create_prewrite_statement(epoch: int, *, guarded: bool) -> str:
-    """One statement in place of four: a server parses it once a connection, and answers once.
+    """One statement in place of three: a server parses it once a connection, and answers once.
 
-    An error of the first INSERT (a tombstone, a dropped view) leaves it before the COMMIT. The guarded one does nothing
+    An error of the INSERT (a tombstone, a dropped view) leaves it before the COMMIT. The guarded one does nothing
     but raise HELD_BACK where the transaction has replaced versions that may be undecided [R4].
 
     A CALL takes its time for each parameter, most of all for a wide VARCHAR, and for each variable that is set.
@@ -151,9 +179,7 @@ def create_prewrite_statement(epoch: int, *, guarded: bool) -> str:
         f"CREATE PROCEDURE {prewrite_procedure(epoch, guarded=guarded)}"
         "(IN s BIGINT UNSIGNED, IN c BIGINT UNSIGNED, IN p TEXT) "
         f"SQL SECURITY INVOKER BEGIN {guard if guarded else ''}"
-        f"INSERT INTO {epoch_view(epoch)} (start_ts, commit_ts, state, participants) VALUES (s, c, 'C', p); "
-        f"IF p IS NOT NULL THEN INSERT INTO `{DATABASE}`.`txn_lock` (start_ts, commit_ts, participants) "
-        "VALUES (s, c, p); END IF; COMMIT; "
+        f"INSERT INTO {epoch_view(epoch)} (start_ts, commit_ts, state, participants) VALUES (s, c, 'C', p); COMMIT; "
         "IF @txg_read_ts IS NULL AND @txg_deps IS NULL THEN SET @txg_start_ts=NULL; "
         f"ELSE {CLEAR_VARIABLES}; END IF; END"
     )

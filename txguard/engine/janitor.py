@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from tso.api import Tso
 from tso.errors import TsoError
 from tso.types import Orphan, ShardName, Timestamp
-from txguard.engine.fence import parse_participants
 from txguard.engine.resolve import RETRYABLE, Forgotten, Resolver
 from txguard.engine.settings import EngineSettings
 from txguard.engine.shard import Shard, borrow
+from txguard.engine.undecided import parse_participants
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Janitor:
                 return
 
     async def _scan_for_forgotten_locks(self) -> None:
-        """A coordinator that died between the commit point and its clean-up leaves lock records of decided commits."""
+        """A coordinator that placed lock records and died leaves those of commits that are decided by now."""
         while True:
             await asyncio.sleep(self.settings.orphan_scan_interval_s)
             for name in self.shards:

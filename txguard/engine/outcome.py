@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 from tso.types import Orphan, Outcome, OutstandingCommit, ShardName, Timestamp, TsoStatistics
 from txguard.engine.concurrent import settle
-from txguard.engine.fence import parse_participants
 from txguard.engine.install import ANY_MARK, SINGLE_SHARD_MARK
 from txguard.engine.resolve import Undecided
 from txguard.engine.shard import Connection, ConnectionLost, ShardError, ShardUnavailable, borrow
+from txguard.engine.undecided import IS_UNDECIDED, parse_participants
 
 if TYPE_CHECKING:
     from txguard.engine.engine import Engine
@@ -53,13 +53,14 @@ class TransactionOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A commit record, and whether the shard's lock record is still beside it."""
+    """A commit record, and whether the shard knows that it is decided."""
 
     state: Outcome
     commit_ts: Timestamp
     participants: tuple[ShardName, ...]
     """Empty: it wrote this shard only."""
-    locked: bool
+    undecided: bool
+    """A lock record stands beside it, or the shard's decided mark has not passed it."""
 
 
 Records = Mapping[ShardName, Record | Exception | None]
@@ -79,8 +80,8 @@ def from_records(start_ts: Timestamp, records: Records) -> TransactionOutcome | 
             return TransactionOutcome(start_ts, Verdict.ROLLED_BACK, None, participants, text)
     for name, record in found.items():
         participants = record.participants or (name,)
-        # A lock record goes with the decision: "committed" here, as the record would say so otherwise.
-        if not record.locked:
+        # It is decided, and the record would say so had it been rolled back.
+        if not record.undecided:
             text = f"shard {name} holds its commit record"
         elif all(participant in found for participant in participants):
             text = "every participant holds its commit record"
@@ -226,18 +227,18 @@ async def _mark(engine: Engine, name: ShardName) -> Timestamp:
 
 
 async def read_record(connection: Connection, start_ts: Timestamp, timeout_s: float) -> Record | None:
-    """In one statement, so that record and lock are of one moment."""
+    """In one statement, so that record, lock record and mark are of one moment."""
     query = (
-        "SELECT t.state, t.commit_ts, t.participants, l.start_ts IS NOT NULL FROM _txguard.txn t "
+        f"SELECT t.state, t.commit_ts, t.participants, {IS_UNDECIDED} FROM _txguard.txn t "
         f"LEFT JOIN _txguard.txn_lock l ON l.start_ts = t.start_ts WHERE t.start_ts = {start_ts} AND t.state <> 'M'"
     )
     [answer] = await connection.run([query], timeout_s)
     if not answer.rows:
         return None
-    state, commit_ts, participants, locked = answer.rows[0]
+    state, commit_ts, participants, is_undecided = answer.rows[0]
     return Record(
         Outcome(state.decode() if isinstance(state, bytes) else state),
         Timestamp(int(commit_ts or 0)),
         () if participants is None else parse_participants(participants),
-        bool(int(locked or 0)),
+        bool(int(is_undecided or 0)),
     )

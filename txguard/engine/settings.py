@@ -23,7 +23,7 @@ class EngineSettings:
     """For the engine's own statements on a shard."""
     clean_interval_s: float = 1.0
     clean_batch: int = 100
-    lock_delete_interval_s: float = 0.2
+    decided_mark_interval_s: float = 0.2
     orphan_scan_interval_s: float = 2.0
     orphan_age_ms: float = 5_000
     """A lock record older than this that the oracle does not know as outstanding is resolved by the janitor."""

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Final
 
 from tso.types import Orphan, Outcome, ShardName, Timestamp
 from txguard.engine.concurrent import settle
-from txguard.engine.fence import parse_participants
+from txguard.engine.install import ANY_MARK, CREATE_VERDICT
 from txguard.engine.managed import list_managed
 from txguard.engine.outcome import Record, Verdict, from_records, read_record, read_records
 from txguard.engine.resolve import NO_SUCH_DATABASE, NO_SUCH_TABLE, Decision
 from txguard.engine.shard import Connection, ShardError, ShardUnavailable, Value, borrow
+from txguard.engine.undecided import IS_UNDECIDED, parse_participants
 from txguard.engine.undo import undo
 
 if TYPE_CHECKING:
@@ -32,19 +33,9 @@ if TYPE_CHECKING:
 CARRY_OUT_S: Final = 10.0
 """A lost shard that returns so soon after a verdict waits until it is carried out, or is not to be any more."""
 
-CREATE: Final = """CREATE TABLE IF NOT EXISTS `_txguard`.`verdict` (
-  `start_ts` BIGINT UNSIGNED NOT NULL,
-  `commit_ts` BIGINT UNSIGNED NOT NULL,
-  `outcome` CHAR(1) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  `participants` VARCHAR(2048) NOT NULL,
-  `lost` VARCHAR(2048) NOT NULL,
-  `given_at` TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
-  `done` TINYINT NOT NULL DEFAULT 0,
-  PRIMARY KEY (`start_ts`)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"""
 _SELECT: Final = (
     "SELECT v.start_ts, v.commit_ts, v.outcome, v.participants, v.lost, v.done, "
-    "TIMESTAMPDIFF(MICROSECOND, v.given_at, NOW(6)) / 1000000, t.state, t.participants, l.start_ts IS NOT NULL "
+    f"TIMESTAMPDIFF(MICROSECOND, v.given_at, NOW(6)) / 1000000, t.state, t.participants, {IS_UNDECIDED} "
     "FROM _txguard.verdict v LEFT JOIN _txguard.txn t ON t.start_ts = v.start_ts "
     "LEFT JOIN _txguard.txn_lock l ON l.start_ts = v.start_ts"
 )
@@ -71,7 +62,7 @@ def write_verdict(verdict: GivenVerdict) -> list[str]:
         f"'{','.join(verdict.participants)}', '{','.join(verdict.lost)}')"
     )
     return [
-        CREATE,
+        CREATE_VERDICT,
         f"DELETE FROM _txguard.verdict WHERE start_ts = {verdict.start_ts} AND done = 0",
         "INSERT IGNORE INTO _txguard.verdict (start_ts, commit_ts, outcome, participants, lost) "
         f"VALUES {values}",
@@ -89,14 +80,14 @@ async def read_verdicts(connection: Connection, timeout_s: float) -> list[GivenV
 
 
 def _parse(row: Sequence[Value]) -> GivenVerdict:
-    start_ts, commit_ts, outcome, participants, lost, done, age_s, state, members, locked = row
+    start_ts, commit_ts, outcome, participants, lost, done, age_s, state, members, is_undecided = row
     record = None
     if state is not None:
         record = Record(
             Outcome(_text(state)),
             Timestamp(int(commit_ts or 0)),
             () if members is None else parse_participants(members),
-            bool(int(locked or 0)),
+            bool(int(is_undecided or 0)),
         )
     return GivenVerdict(
         Timestamp(int(start_ts or 0)),
@@ -227,19 +218,37 @@ async def require_agreement(
     verdicts: Sequence[tuple[GivenVerdict, Outcome]],
     timeout_s: float,
 ) -> None:
-    """Before the shard's lock records are adopted. Raises ShardUnavailable where it lacks what was committed."""
+    """Before what it holds undecided is adopted. Raises ShardUnavailable where it lacks what was committed."""
     for verdict, outcome in verdicts:
         if outcome is not Outcome.COMMITTED:
             continue
         record = await read_record(connection, verdict.start_ts, timeout_s)
+        if record is None and await _was_cleaned(connection, verdict.commit_ts, timeout_s):
+            continue  # It has returned before.
         if record is None or record.state is not Outcome.COMMITTED:
             raise ShardUnavailable(
                 f"shard {name} lacks its part of transaction {verdict.start_ts}, which was committed by hand without "
                 f"it: restore it, or accept the loss (txguard recover --accept {verdict.start_ts} --yes-i-lose {name})"
             )
-        await connection.run(
-            [f"DELETE FROM _txguard.txn_lock WHERE start_ts = {verdict.start_ts}"], timeout_s
+        copy = (
+            f"({verdict.start_ts}, {verdict.commit_ts}, '{outcome.value}', "
+            f"'{','.join(verdict.participants)}', '{','.join(verdict.lost)}', 1)"
         )
+        await connection.run(
+            [
+                CREATE_VERDICT,
+                "INSERT INTO _txguard.verdict (start_ts, commit_ts, outcome, participants, lost, done) "
+                f"VALUES {copy} ON DUPLICATE KEY UPDATE done = 1",
+                f"DELETE FROM _txguard.txn_lock WHERE start_ts = {verdict.start_ts}",
+            ],
+            timeout_s,
+        )
+
+
+async def _was_cleaned(connection: Connection, commit_ts: Timestamp, timeout_s: float) -> bool:
+    query = f"SELECT commit_ts >= {commit_ts} FROM _txguard.txn WHERE start_ts = {ANY_MARK}"
+    [answer] = await connection.run([query], timeout_s)
+    return bool(answer.rows and int(answer.rows[0][0] or 0))
 
 
 async def undo_on_return(

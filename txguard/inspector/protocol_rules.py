@@ -42,7 +42,7 @@ class Limits:
     """What may pass for work under way, and how long an inspection may take."""
 
     lock_age_s: float = 10.0
-    """A lock record older than this is suspected; the janitor looks for those older than 5 s every 2 s."""
+    """What is undecided for longer is suspected; the janitor looks for lock records older than 5 s every 2 s."""
     settle_s: float = 10.0
     """For how long suspects are looked at again."""
     retention_s: float = 600.0

@@ -12,11 +12,11 @@ from typing import Final
 
 from tso.types import LOGICAL_BITS, Outcome, ShardName, Timestamp
 from txguard.engine.aiomysql_shard import AiomysqlConnection, Dsn
-from txguard.engine.fence import parse_participants
 from txguard.engine.managed import list_managed
 from txguard.engine.managed_table import NEXT, WRITER, ManagedTable
 from txguard.engine.shard import Rows, ShardError, Value
 from txguard.engine.sqltext import numbers
+from txguard.engine.undecided import UNDECIDED, parse_participants
 from txguard.inspector.agreement import CommitRecord
 
 PAGE: Final = 10_000
@@ -40,7 +40,7 @@ class ShardAddress:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A row of `_txguard.txn_lock`."""
+    """What a shard does not know to be decided."""
 
     start_ts: Timestamp
     participants: tuple[ShardName, ...]
@@ -63,11 +63,9 @@ class ShardReader:
         self._connection.abort()
 
     async def locks_older_than(self, age_s: float) -> list[Lock]:
-        """By the shard's own clock, which also wrote `created_at`."""
-        age = "TIMESTAMPDIFF(MICROSECOND, created_at, NOW(3))"
-        columns = f"start_ts, participants, {age} / 1000000"
         [answer] = await self._run(
-            f"SELECT {columns} FROM _txguard.txn_lock WHERE {age} > {int(age_s * 1e6)} ORDER BY start_ts"
+            f"SELECT start_ts, participants, age_us / 1000000 FROM ({UNDECIDED}) undecided "
+            f"WHERE age_us > {int(age_s * 1e6)} ORDER BY start_ts"
         )
         return [
             Lock(Timestamp(_integer(start_ts)), parse_participants(participants), float(_text(age_s)))
