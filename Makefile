@@ -42,7 +42,7 @@ test: $(VENV)/.installed-dev
 
 # Over real sockets, with kills and cancellations. Unit tests stay away: compiled classes take no fakes.
 COMPILED_TESTS ?= tests/integration/test_proxy_*.py tests/integration/test_front_protocol.py \
-	tests/integration/test_backend_connection.py tests/integration/test_engine_trouble.py tests/integration/test_workers.py \
+	tests/integration/test_backend_*.py tests/integration/test_engine_trouble.py tests/integration/test_workers.py \
 	tests/integration/test_deadlocks.py tests/integration/test_time_travel.py tests/crash
 test-compiled: $(COMPILED)/.installed
 	@scripts/ensure_servers.sh test
