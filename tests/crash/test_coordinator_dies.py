@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from proxy.playground.servers import Server
-from tests.fakes.ledger import ACCOUNTS, OPENING_BALANCE, Address, Ledger, open_ledger
+from tests.fakes.ledger import ACCOUNTS, OPENING_BALANCE, Ledger, addresses_of, open_ledger
 
 SCHEMA = "crash_coordinator"
 ROOT = Path(__file__).parents[2]
@@ -40,10 +40,6 @@ RESOLVE_PLACES = [
 ]
 
 
-def addresses(servers: Sequence[Server]) -> list[Address]:
-    return [Address("127.0.0.1", server.port) for server in servers]
-
-
 async def coordinator(servers: Sequence[Server], failpoints: str, first: int) -> tuple[int, list[int]]:
     """Run one until it ends; answers its exit code and the transfers that it acknowledged."""
     process = await asyncio.create_subprocess_exec(
@@ -53,7 +49,7 @@ async def coordinator(servers: Sequence[Server], failpoints: str, first: int) ->
         SCHEMA,
         str(first),
         str(random.SystemRandom().randrange(1 << 30)),
-        *(f"{address.host}:{address.port}" for address in addresses(servers)),
+        *(f"{address.host}:{address.port}" for address in addresses_of(servers)),
         cwd=ROOT,
         env={**os.environ, "TXGUARD_FAILPOINTS": failpoints},
         stdout=asyncio.subprocess.PIPE,
@@ -84,12 +80,12 @@ async def check(ledger: Ledger, acknowledged: Sequence[int]) -> None:
 async def test_a_coordinator_killed_in_commit_leaves_nothing_undecided(
     shard_servers: Sequence[Server], place: str
 ) -> None:
-    async with open_ledger(addresses(shard_servers), SCHEMA) as ledger:
+    async with open_ledger(addresses_of(shard_servers), SCHEMA) as ledger:
         await ledger.create()
     code, acknowledged = await coordinator(shard_servers, place, first=1)
     assert code == -9, "the failpoint was not reached"
     assert acknowledged or place.startswith(("locks", "prewrite", "commit"))
-    async with open_ledger(addresses(shard_servers), SCHEMA) as ledger:
+    async with open_ledger(addresses_of(shard_servers), SCHEMA) as ledger:
         await check(ledger, acknowledged)
         await ledger.transfer(10_000, 0, 1, 1)
         await check(ledger, [*acknowledged, 10_000])
@@ -99,12 +95,12 @@ async def test_a_coordinator_killed_in_commit_leaves_nothing_undecided(
 async def test_a_resolver_killed_anywhere_leaves_its_work_to_the_next(
     shard_servers: Sequence[Server], place: str
 ) -> None:
-    async with open_ledger(addresses(shard_servers), SCHEMA) as ledger:
+    async with open_ledger(addresses_of(shard_servers), SCHEMA) as ledger:
         await ledger.create()
     code, acknowledged = await coordinator(shard_servers, "prewrite_one_done=panic@12", first=1)
     assert code == -9
     # The next one dies in resolving what the first has left, or what a prewrite of its own that fails leaves.
     code, more = await coordinator(shard_servers, f"{place}=panic;prewrite_before_send=error@7", first=1_000)
     assert code == -9, "the failpoint was not reached"
-    async with open_ledger(addresses(shard_servers), SCHEMA) as ledger:
+    async with open_ledger(addresses_of(shard_servers), SCHEMA) as ledger:
         await check(ledger, [*acknowledged, *more])

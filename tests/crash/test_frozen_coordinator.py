@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from proxy.playground.servers import Server
-from tests.crash.test_coordinator_dies import addresses
-from tests.fakes.ledger import ACCOUNTS, OPENING_BALANCE, Ledger, open_ledger
+from tests.fakes.ledger import ACCOUNTS, OPENING_BALANCE, Ledger, addresses_of, open_ledger
 from tso.types import Orphan, Outcome, ShardName, Timestamp
 from txguard.engine.committing import prewrite_statement
 from txguard.engine.conflicts import ConflictCheck
@@ -26,7 +25,7 @@ SCHEMA = "crash_frozen"
 
 @pytest.fixture
 async def ledger(shard_servers: Sequence[Server]) -> AsyncIterator[Ledger]:
-    async with open_ledger(addresses(shard_servers), SCHEMA, FORGETS_AT_ONCE) as opened:
+    async with open_ledger(addresses_of(shard_servers), SCHEMA, FORGETS_AT_ONCE) as opened:
         await opened.create()
         yield opened
 

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import pytest
 
 from proxy.playground.servers import Server
-from tests.crash.test_coordinator_dies import addresses, check
-from tests.fakes.ledger import ACCOUNTS, OPENING_BALANCE, Ledger, open_ledger
+from tests.crash.test_coordinator_dies import check
+from tests.fakes.ledger import ACCOUNTS, OPENING_BALANCE, Ledger, addresses_of, open_ledger
 from tso.types import ShardName
 from txguard.engine import failpoints
 from txguard.engine.aiomysql_shard import AiomysqlConnection
@@ -46,7 +46,7 @@ async def test_a_prewrite_that_arrives_after_the_undo_finds_a_tombstone(
     shard_servers: Sequence[Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """s0 lost its part; s1 was stopped while it was decided, and came back before its prewrite was executed."""
-    async with open_ledger(addresses(shard_servers), SCHEMA) as ledger:
+    async with open_ledger(addresses_of(shard_servers), SCHEMA) as ledger:
         await ledger.create()
         txn = ledger.begin()
         await ledger.add(txn, 0, -7)
@@ -86,7 +86,7 @@ async def test_a_server_stopped_in_prewrite_and_continued(fresh_shard_servers: S
         acquire_timeout_s=0.5, control_timeout_s=0.5, prewrite_timeout_s=0.4, cleanup_timeout_s=0.3
     )
     servers = await fresh_shard_servers(2)
-    async with open_ledger(addresses(servers), SCHEMA, settings) as ledger:
+    async with open_ledger(addresses_of(servers), SCHEMA, settings) as ledger:
         await ledger.create()
         for round_ in range(1, 5):
             failpoints.enable("prewrite_before_send", "sleep:0.1")

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import pytest
 
 from proxy.playground.servers import Server
-from tests.crash.test_coordinator_dies import addresses, check
-from tests.fakes.ledger import Ledger, open_ledger, pick_transfer
+from tests.crash.test_coordinator_dies import check
+from tests.fakes.ledger import Ledger, addresses_of, open_ledger, pick_transfer
 from txguard.engine import failpoints
 from txguard.engine.settings import EngineSettings
 from txguard.errors import OutcomeUndetermined, TxGuardError
@@ -30,7 +30,7 @@ def no_failpoints() -> Iterator[None]:
 @pytest.mark.parametrize("dies", ["before its prewrite is sent", "after its prewrite is durable"])
 async def test_a_participant_killed_in_prewrite(fresh_shard_servers: StartServers, dies: str) -> None:
     servers = await fresh_shard_servers(2)
-    async with open_ledger(addresses(servers), SCHEMA, SETTINGS) as ledger:
+    async with open_ledger(addresses_of(servers), SCHEMA, SETTINGS) as ledger:
         await ledger.create()
         first = dies.startswith("before")
         failpoints.enable("prewrite_before_send" if first else "prewrite_one_done", "sleep:0.4@2*1")
@@ -58,7 +58,7 @@ async def test_a_participant_killed_in_prewrite(fresh_shard_servers: StartServer
 
 async def test_servers_killed_and_restarted_under_load(fresh_shard_servers: StartServers) -> None:
     servers = await fresh_shard_servers(3)
-    async with open_ledger(addresses(servers), SCHEMA, SETTINGS) as ledger:
+    async with open_ledger(addresses_of(servers), SCHEMA, SETTINGS) as ledger:
         await ledger.create()
         acknowledged, unknown = await load_with_kills(ledger, servers, kills=3)
         assert len(acknowledged) > 30

@@ -11,7 +11,9 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Final
 
+from proxy.playground.servers import Server
 from tso.embedded import EmbeddedTso
 from tso.store import MySQLBoundStore
 from tso.types import ShardName, Timestamp
@@ -35,6 +37,16 @@ class Address:
 
     def dsn(self) -> Dsn:
         return Dsn(host=self.host, port=self.port)
+
+
+def addresses_of(servers: Sequence[Server]) -> list[Address]:
+    return [Address("127.0.0.1", server.port) for server in servers]
+
+
+IDLE_WORKERS: Final = EngineSettings(
+    clean_interval_s=3600, decided_mark_interval_s=3600, orphan_scan_interval_s=3600
+)
+"""Nothing happens but by the test's own calls."""
 
 
 class Ledger:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from proxy.playground.servers import Server
-from tests.fakes.ledger import Address, Ledger, open_ledger
+from tests.fakes.ledger import IDLE_WORKERS, Ledger, addresses_of, open_ledger
 from tso.types import Orphan, Outcome, OutstandingCommit, ShardName, Timestamp
 from txguard.engine import decided, failpoints
 from txguard.engine.decided import rise_statements
@@ -19,19 +19,12 @@ from txguard.engine.transaction import Transaction
 from txguard.engine.undecided import UNDECIDED
 
 S0, S1 = ShardName("s0"), ShardName("s1")
-IDLE_WORKERS = EngineSettings(
-    clean_interval_s=3600, decided_mark_interval_s=3600, orphan_scan_interval_s=3600
-)
 SCHEMA = "decided_mark"
-
-
-def addresses(servers: Sequence[Server]) -> list[Address]:
-    return [Address("127.0.0.1", server.port) for server in servers]
 
 
 @pytest.fixture
 async def ledger(shard_servers: Sequence[Server]) -> AsyncIterator[Ledger]:
-    async with open_ledger(addresses(shard_servers), SCHEMA, IDLE_WORKERS) as opened:
+    async with open_ledger(addresses_of(shard_servers), SCHEMA, IDLE_WORKERS) as opened:
         await opened.create()
         yield opened
         failpoints.clear()
@@ -140,7 +133,7 @@ async def test_the_next_epoch_settles_what_was_outstanding(
 ) -> None:
     """Half of a transfer is durable, and its coordinator and oracle are gone."""
     monkeypatch.setattr(decided, "PATIENCE_S", 0.0)
-    async with open_ledger(addresses(shard_servers), SCHEMA, IDLE_WORKERS) as ledger:
+    async with open_ledger(addresses_of(shard_servers), SCHEMA, IDLE_WORKERS) as ledger:
         await ledger.create()
         await transfer(ledger)
         await ledger.engine.decided.rise(S0)
@@ -158,7 +151,7 @@ async def test_the_next_epoch_settles_what_was_outstanding(
         monkeypatch.setattr(ledger.engine.decided, "_behind", set())  # as by kill -9
     failpoints.clear()
     async with open_ledger(
-        addresses(shard_servers), SCHEMA, EngineSettings(orphan_scan_interval_s=0.1)
+        addresses_of(shard_servers), SCHEMA, EngineSettings(orphan_scan_interval_s=0.1)
     ) as ledger:
         async with asyncio.timeout(10):
             while await undecided(ledger, S0) or await undecided(ledger, S1):
@@ -242,7 +235,7 @@ async def test_cleaning_waits_for_the_marks_of_all_shards(
 async def test_whoever_finds_something_above_the_mark_raises_it(shard_servers: Sequence[Server]) -> None:
     """What a process decided that is gone since: nobody commits any more."""
     settings = EngineSettings(decided_mark_interval_s=0.05, orphan_scan_interval_s=0.1)
-    async with open_ledger(addresses(shard_servers), SCHEMA, settings) as ledger:
+    async with open_ledger(addresses_of(shard_servers), SCHEMA, settings) as ledger:
         await ledger.create()
         txn = ledger.begin()
         await ledger.add(txn, 0, -7)

@@ -8,22 +8,18 @@ from typing import Any
 import pytest
 
 from proxy.playground.servers import Server
-from tests.fakes.ledger import Address, Ledger, open_ledger
+from tests.fakes.ledger import IDLE_WORKERS, Ledger, addresses_of, open_ledger
 from tso.types import ShardName
 from txguard.engine.aiomysql_shard import AiomysqlConnection
 from txguard.engine.branch import Isolation
 from txguard.engine.conflicts import ConflictCheck
-from txguard.engine.settings import EngineSettings
 
 S0, S1 = ShardName("s0"), ShardName("s1")
-IDLE_WORKERS = EngineSettings(
-    clean_interval_s=3600, decided_mark_interval_s=3600, orphan_scan_interval_s=3600
-)
 
 
 @pytest.fixture
 async def ledger(shard_servers: Sequence[Server]) -> AsyncIterator[Ledger]:
-    addresses = [Address("127.0.0.1", server.port) for server in shard_servers]
+    addresses = addresses_of(shard_servers)
     async with open_ledger(addresses, "engine_packets", IDLE_WORKERS) as opened:
         await opened.create()
         yield opened

@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from proxy.playground.servers import Server
-from tests.fakes.ledger import ACCOUNTS, OPENING_BALANCE, Address, Ledger
+from tests.fakes.ledger import ACCOUNTS, OPENING_BALANCE, Address, Ledger, addresses_of
 from tests.fakes.tso_store import MemoryBoundStore
 from tests.isolation.scenes import stored_balance
 from tso.client import RemoteTso
@@ -58,7 +58,7 @@ async def oracle(store: MemoryBoundStore, port: int) -> AsyncIterator[EmbeddedTs
 
 @asynccontextmanager
 async def proxy(servers: Sequence[Server], port: int, *, worker: bool = True) -> AsyncIterator[Ledger]:
-    addresses = [Address("127.0.0.1", server.port) for server in servers]
+    addresses = addresses_of(servers)
     async with await RemoteTso.connect(("127.0.0.1", port), answer_timeout_s=1.0) as tso:
         ledger = Ledger(addresses, "engine_remote", cast(EmbeddedTso, tso), SETTINGS)
         workers = asyncio.get_running_loop().create_task(ledger.engine.run()) if worker else None

@@ -15,7 +15,15 @@ from contextlib import suppress
 import pytest
 
 from proxy.playground.servers import Server
-from tests.fakes.ledger import ACCOUNTS, OPENING_BALANCE, Address, Ledger, open_ledger, pick_transfer
+from tests.fakes.ledger import (
+    ACCOUNTS,
+    OPENING_BALANCE,
+    Address,
+    Ledger,
+    addresses_of,
+    open_ledger,
+    pick_transfer,
+)
 from tests.isolation.scenes import commit_that_will_be_rolled_back, stored_balance
 from tso.errors import OutcomeContradiction, TsoUnavailable
 from tso.types import Outcome, ShardName, Timestamp
@@ -40,7 +48,7 @@ def no_failpoints() -> Iterator[None]:
 
 @pytest.fixture
 async def ledger(shard_servers: Sequence[Server]) -> AsyncIterator[Ledger]:
-    addresses = [Address("127.0.0.1", server.port) for server in shard_servers]
+    addresses = addresses_of(shard_servers)
     async with open_ledger(addresses, "engine_trouble", SETTINGS) as opened:
         await opened.create()
         yield opened
@@ -285,7 +293,7 @@ async def test_a_deposed_coordinator_that_wakes_up(
     shard_servers: Sequence[Server], place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It slept in the middle of a COMMIT while another took over: with no prewrite done, or with one of two."""
-    addresses = [Address("127.0.0.1", server.port) for server in shard_servers]
+    addresses = addresses_of(shard_servers)
     asleep, awake = asyncio.Semaphore(0), asyncio.Event()
     turns = iter([place] if place == "commit_after_begin" else ["the first goes", place])
 

@@ -7,22 +7,18 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from proxy.playground.servers import Server
-from tests.fakes.ledger import Address, Ledger, open_ledger
+from tests.fakes.ledger import IDLE_WORKERS, Ledger, addresses_of, open_ledger
 from tests.isolation.test_dependencies import without_a_task
 from tso.types import ShardName
-from txguard.engine.settings import EngineSettings
 from txguard.engine.transaction import Transaction
 
 S0, S1 = ShardName("s0"), ShardName("s1")
 VARIABLES = "SELECT @txg_start_ts, @txg_read_ts, @txg_too_new, @txg_deps"
-IDLE_WORKERS = EngineSettings(
-    clean_interval_s=3600, decided_mark_interval_s=3600, orphan_scan_interval_s=3600
-)
 
 
 @pytest.fixture
 async def ledger(shard_servers: Sequence[Server]) -> AsyncIterator[Ledger]:
-    addresses = [Address("127.0.0.1", server.port) for server in shard_servers]
+    addresses = addresses_of(shard_servers)
     async with open_ledger(addresses, "engine_variables", IDLE_WORKERS) as opened:
         await opened.create()
         yield opened

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 import pytest
 
 from proxy.playground.servers import Server
-from tests.fakes.ledger import Address, Ledger, open_ledger
+from tests.fakes.ledger import Address, Ledger, addresses_of, open_ledger
 from txguard.engine import failpoints
 from txguard.engine.aiomysql_shard import AiomysqlConnection
 from txguard.engine.install import install
@@ -22,7 +22,7 @@ def no_failpoints() -> Iterator[None]:
 @pytest.fixture
 async def ledger(shard_servers: Sequence[Server]) -> AsyncIterator[Ledger]:
     """Account i has 100 and lives on shard i mod 3: 0, 3, 6, … on s0, 1, 4, … on s1, 2, 5, … on s2."""
-    addresses = [Address("127.0.0.1", server.port) for server in shard_servers]
+    addresses = addresses_of(shard_servers)
     await forget_undecided(addresses)
     async with open_ledger(addresses, "isolation_ledger") as opened:
         await opened.create()
