@@ -114,6 +114,10 @@ class AiomysqlConnection:
         return bool(self._raw.closed)
 
     @property
+    def server_version(self) -> str:
+        return str(self._raw.get_server_info())
+
+    @property
     def in_transaction(self) -> bool:
         return bool(self._raw.get_transaction_status())
 

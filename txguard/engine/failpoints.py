@@ -32,7 +32,9 @@ PLACES = frozenset(
     }
 )
 """Where a coordinator or a resolver passes."""
-SWITCHES = frozenset({"without_R1", "without_R2", "without_R3", "without_R4", "without_R5"})
+SWITCHES = frozenset(
+    {"without_R1", "without_R2", "without_R3", "without_R4", "without_R5", "without_S-again"}
+)
 """A rule of docs/protocol.md is left out, so that a test can show that it is needed."""
 NAMES = PLACES | SWITCHES
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tso.types import LOGICAL_BITS, ShardName, Timestamp
+from txguard.engine.again import Look
 from txguard.engine.branch import Branch, Build, Isolation, start_statements
 from txguard.engine.concurrent import gather
 from txguard.engine.conflicts import ConflictCheck
@@ -40,7 +41,9 @@ class PastTransaction(Transaction):
         self._kept: dict[ShardName, frozenset[str] | None] = {}
         """The histories that go back to `instant`, where the shard was cleaned beyond it; None: all do."""
 
-    async def read(self, shards: Sequence[ShardName], build: Build, *, quiet: bool = False) -> list[Reply]:
+    async def read(
+        self, shards: Sequence[ShardName], build: Build, *, quiet: bool = False, look: Look | None = None
+    ) -> list[Reply]:
         async with statement_scope(self):
             branches = await self._open(shards)
             statements = [build(branch.shard, self._too_new(branch.shard)) for branch in branches]
@@ -75,6 +78,7 @@ class PastTransaction(Transaction):
         checks: Sequence[ConflictCheck] = (),
         expected_rows: int | None = None,
         first: FirstTry | None = None,
+        look: Look | None = None,
     ) -> list[Reply]:
         raise ReadsThePast
 

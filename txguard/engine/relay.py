@@ -35,6 +35,11 @@ class RelayConnection(Connection, Protocol):
         ...
 
     @property
+    def server_version(self) -> str:
+        """As the server's greeting has it."""
+        ...
+
+    @property
     def in_transaction(self) -> bool:
         """SERVER_STATUS_IN_TRANS of the last answer that was no error."""
         ...

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tso.errors import QuietExpired, TsoTimeout
 from tso.types import ShardName, Timestamp
-from txguard.engine import failpoints
+from txguard.engine import again, failpoints
 from txguard.engine.branch import (
     Branch,
     Build,
@@ -124,13 +124,22 @@ def _view_opened(branch: Branch, too_new: Rows) -> None:
     branch.snapshot_unset = branch.variables_set
 
 
-async def read_current(txn: Transaction, branches: Sequence[Branch], build: Build) -> list[Reply]:
+async def read_current(
+    txn: Transaction, branches: Sequence[Branch], build: Build, look: again.Look | None = None
+) -> list[Reply]:
     """SERIALIZABLE: the present rows, which the shard locks; they stand as soon as what was undecided is decided."""
-    return await gather([validated(txn, branch, partial(build, branch.shard, ())) for branch in branches])
+    return await gather(
+        [validated(txn, branch, partial(build, branch.shard, ()), look=look) for branch in branches]
+    )
 
 
 async def validated(
-    txn: Transaction, branch: Branch, build: Callable[[], Any], *, shares: bool = False
+    txn: Transaction,
+    branch: Branch,
+    build: Callable[[], Any],
+    *,
+    shares: bool = False,
+    look: again.Look | None = None,
 ) -> Reply:
     """[R5] inside a transaction: a locking read, or a READ COMMITTED read, may have met undecided rows."""
     tso = txn.engine.tso
@@ -139,7 +148,7 @@ async def validated(
         if token is None:
             token = await txn.oracle(tso.read_token(branch.shard))
         try:
-            reply = await txn.relay_opening(branch, build(), shares=shares)
+            reply = await again.read(txn, branch, build, look, shares=shares)
         except ConnectionLost as error:
             if attempt == 0:
                 raise

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from tso.errors import TsoError, TsoTimeout, TsoUnavailable
 from tso.types import ShardName
 from txguard.engine import savepoints, snapshot
+from txguard.engine.again import Look
 from txguard.engine.branch import (
     NAME_IT,
     Branch,
@@ -40,18 +41,21 @@ class Transaction(TransactionBase):
 
     # ---------------------------------------------------------------- statements
 
-    async def read(self, shards: Sequence[ShardName], build: Build, *, quiet: bool = False) -> list[Reply]:
+    async def read(
+        self, shards: Sequence[ShardName], build: Build, *, quiet: bool = False, look: Look | None = None
+    ) -> list[Reply]:
         """A consistent read on `shards`; replies in their order.
 
         `build(shard, too_new)` gives the statement as the client wrote it for an empty `too_new`, and the
         form of [R3] otherwise. `quiet`: a join, for which that form is slow, so a snapshot is taken quietly.
+        `look`: it may look rows up by a unique secondary key, and this is its form that does not wait [S-again].
         """
         async with statement_scope(self):
             branches = await self._branches(shards)
             if self.isolation is Isolation.READ_COMMITTED:
                 return await read_committed(self, branches, build)
             if self.isolation is Isolation.SERIALIZABLE:
-                return await snapshot.read_current(self, branches, build)
+                return await snapshot.read_current(self, branches, build, look)
             return await snapshot.read(self, branches, build, quiet=quiet)
 
     async def open_snapshot(self, shards: Sequence[ShardName], *, quiet: bool = False) -> None:
@@ -75,6 +79,7 @@ class Transaction(TransactionBase):
         checks: Sequence[ConflictCheck] = (),
         expected_rows: int | None = None,
         first: FirstTry | None = None,
+        look: Look | None = None,
     ) -> list[Reply]:
         """DML or a locking read, the same on all of `shards` or on none.
 
@@ -82,12 +87,15 @@ class Transaction(TransactionBase):
         `shares`: a locking read that takes shared locks only. `inserts`: it may take keys, or read rows, beside those
         that it changes. `expected_rows`: it names this many rows by whole primary key; where it finds them all,
         `checks` need not be asked. `first`: what became of the statement where `point_write` has sent it already.
+        `look`: it may look rows up by a unique secondary key; this locks what it is going to read [S-again].
         """
         async with statement_scope(self, sent=first is not None):
             branches = await self._branches(shards)
             if self.read_ts is not None:
                 await snapshot.open_views(self, branches, quiet=False)
-            statement = WriteStatement(build, locking_read, shares, inserts, checks, expected_rows, first)
+            statement = WriteStatement(
+                build, locking_read, shares, inserts, checks, expected_rows, first, look
+            )
             return await write(self, branches, statement)
 
     # ---------------------------------------------------------------- savepoints

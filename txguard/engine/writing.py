@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tso.types import ShardName
-from txguard.engine import failpoints, snapshot
+from txguard.engine import again, failpoints, snapshot
 from txguard.engine.branch import Branch, Isolation
 from txguard.engine.concurrent import gather
 from txguard.engine.conflicts import ConflictCheck
@@ -39,6 +39,7 @@ class WriteStatement(NamedTuple):
     checks: Sequence[ConflictCheck]
     expected_rows: int | None
     first: FirstTry | None
+    look: again.Look | None
 
     def looked_around(self, replies: Sequence[Reply]) -> bool:
         """Whether it may have read rows other than those that it replaced."""
@@ -52,7 +53,11 @@ async def write(txn: Transaction, branches: Sequence[Branch], statement: WriteSt
         replies = await gather(
             [
                 snapshot.validated(
-                    txn, branch, partial(statement.build, branch.shard), shares=statement.shares
+                    txn,
+                    branch,
+                    partial(statement.build, branch.shard),
+                    shares=statement.shares,
+                    look=statement.look,
                 )
                 for branch in branches
             ]
@@ -142,6 +147,11 @@ async def _write_once(
     """The statement on every branch, undone on all of them where one has an error."""
     savepoint = len(branches) > 1 and not txn.implicit
     if first is None:
+        if failed := await again.look_first(txn, branches, statement.look):
+            for branch, reply in zip(branches, failed, strict=True):
+                if reply.error is not None and reply.error.errno not in STATEMENT_ERRNOS:
+                    await _require_open(txn, branch, reply.error.errno)
+            return failed
         built = [statement.build(branch.shard) for branch in branches]
         txn.sent = True
         replies = await gather(
