@@ -152,11 +152,13 @@ class Execution:
         *,
         too_new: TooNew = (),
         patched: PatchedSource = patched_table,
+        at_once: bool = False,
         stream: bool = True,
         limit_bytes: int | None = None,
     ) -> Statement:
         """A template with its holes filled."""
-        sql = self.text(template, too_new=too_new, patched=patched).encode("utf-8", "surrogateescape")
+        text = self.text(template, too_new=too_new, patched=patched, at_once=at_once)
+        sql = text.encode("utf-8", "surrogateescape")
         if self.asks_binary:
             return PreparedStatement(sql, make_execute(0, ()), 0, b"", (), stream, limit_bytes)
         return TextStatement(sql, stream, limit_bytes)
@@ -168,6 +170,7 @@ class Execution:
         too_new: TooNew = (),
         patched: PatchedSource = patched_table,
         generated: int | None = None,
+        at_once: bool = False,
     ) -> str:
         bindings = Bindings(
             literals=self.planned.literals,
@@ -176,5 +179,6 @@ class Execution:
             too_new=too_new,
             generated=generated,
             away=self.away,
+            at_once=at_once,
         )
         return template.render(bindings, patched)

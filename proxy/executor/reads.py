@@ -39,28 +39,31 @@ class Read:
     """Of the transaction that it is made in."""
     patched: bool = False
     """[R3] Some view held versions newer than the snapshot, so the shards ran another text than the client's."""
+    at_once: bool = False
+    """[S-again] The shards ran the form that does not wait."""
 
     @property
     def native(self) -> bool:
         """Whether a single shard's reply has the form (text or binary) that the client wants."""
         execution = self.execution
-        rendered = self.plan.template_only or self.patched
+        rendered = self.plan.template_only or self.patched or self.at_once
         return not execution.binary or not rendered or execution.asks_binary
 
-    def statement(self, too_new: TooNew = ()) -> Statement:
+    def statement(self, too_new: TooNew = (), *, at_once: bool = False) -> Statement:
         """For a single shard."""
         plan, execution = self.plan, self.execution
-        if not too_new and not plan.template_only:
+        if not too_new and not at_once and not plan.template_only:
             return execution.original(stream=not self._locks, limit_bytes=self._original_limit)
         return execution.rendered(
             plan.template,
             too_new=too_new,
             patched=self._patched_source,
+            at_once=at_once,
             stream=not execution.binary and not self._locks,
             limit_bytes=self.limit_bytes,
         )
 
-    def part(self, too_new: TooNew = ()) -> Statement:
+    def part(self, too_new: TooNew = (), *, at_once: bool = False) -> Statement:
         """For one shard of several."""
         if self.plan.scatter is None or self.plan.scatter.merge is None:
             raise NotSupported(self.plan.scatter_refusal)
@@ -68,6 +71,7 @@ class Read:
             self.plan.scatter.template,
             too_new=too_new,
             patched=self._patched_source,
+            at_once=at_once,
             stream=False,
             limit_bytes=self.limit_bytes,
         )
@@ -109,7 +113,13 @@ class Read:
                 raise NotSupported(f"this form of SELECT {when}")
             return self.statement(too_new) if len(self.shards) == 1 else self.part(too_new)
 
-        return raise_first_error(await transaction.read(self.shards, build, quiet=self.plan.joins))
+        look = self._look if self.plan.again else None
+        return raise_first_error(await transaction.read(self.shards, build, quiet=self.plan.joins, look=look))
+
+    def _look(self, _: ShardName, waits: bool) -> Statement:
+        """[S-again] The statement itself, as the engine may ask for it."""
+        at_once = self.at_once = not waits
+        return self.statement(at_once=at_once) if len(self.shards) == 1 else self.part(at_once=at_once)
 
     def _check_age(self, read_ts: Timestamp | None) -> None:
         if read_ts is None:

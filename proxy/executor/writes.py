@@ -37,6 +37,8 @@ class Write:
     unit: Unit
     shards: Shards
     limit_bytes: int
+    at_once: bool = False
+    """[S-again] The shards answered the form that does not wait."""
 
     async def run(self, first: FirstTry | None = None) -> list[RelayReply]:
         """The shards' replies. Raises the first shard's error, once the statement is undone everywhere."""
@@ -53,6 +55,7 @@ class Write:
             expected_rows=None if plan.reads else plan.expected_rows,
             checks=[conflict_check(self.execution, check) for check in plan.checks],
             first=first,
+            look=self._look if plan.again or plan.look is not None else None,
         )
         return raise_first_error(replies)
 
@@ -65,11 +68,24 @@ class Write:
             return execution.rendered(plan.template, stream=False, limit_bytes=self.limit_bytes)
         return execution.original(stream=False, limit_bytes=self.limit_bytes)
 
+    def _look(self, _: ShardName, waits: bool) -> Statement:
+        """[S-again] A locking read itself, or what a write locks first."""
+        plan = self.plan
+        whole = plan.template
+        if plan.look is not None:
+            whole = plan.look
+        elif len(self.shards) > 1:
+            assert plan.scatter is not None
+            whole = plan.scatter.template
+        self.at_once = plan.look is None
+        return self.execution.rendered(whole, at_once=not waits, stream=False, limit_bytes=self.limit_bytes)
+
     @property
     def native(self) -> bool:
         """Whether the reply has the form (text or binary) that the client wants."""
         execution = self.execution
         rendered = self.plan.template_only or (len(self.shards) > 1 and not self.plan.replicated)
+        rendered |= self.at_once
         return not execution.binary or not rendered or execution.asks_binary
 
     async def answer(self, replies: Sequence[RelayReply], answer: Answer) -> None:

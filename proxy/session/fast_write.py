@@ -65,7 +65,13 @@ class FastWrite:
         """False: declined, nothing has happened."""
         if plan.expected_rows is None or plan.template_only or plan.reads or plan.replicated:
             return False
-        if plan.inserts or plan.returns_rows or not plan.written[0].managed or len(plan.written) != 1:
+        if (
+            plan.look is not None
+            or plan.inserts
+            or plan.returns_rows
+            or not plan.written[0].managed
+            or len(plan.written) != 1
+        ):
             return False
         talk = self.talk
         services = talk.process.services

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from proxy.errors import NotSupported
 from proxy.routing.tables import Table, TableKind
+from proxy.sql.again import look_of_change, look_of_query
 from proxy.sql.checks import check_of, point_rows
 from proxy.sql.errors import ColumnCountMismatch, UnknownColumn
 from proxy.sql.plan import Access, AllShards, AnyShard, ByKeys, Check, OneShard, QueryPlan, Route, Scatter
@@ -52,6 +53,7 @@ def plan_change(node: Update | Delete, planning: Planning) -> QueryPlan:
         replicated=replicated,
         returns_rows=node.returning,
         reads=_read_only(scope.blocks, targets),
+        look=look_of_change(node, planning.tokens, planning.holes) if planning.again else None,
     )
 
 
@@ -170,6 +172,7 @@ def plan_insert_select(node: Insert, planning: Planning) -> QueryPlan:
         replicated=replicated,
         returns_rows=node.returning,
         reads=tuple(table for table in tables_of(scope.blocks) if table.managed),
+        look=look_of_query(node.query, planning.tokens, planning.holes) if planning.again else None,
     )
 
 

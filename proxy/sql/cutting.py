@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 
 from proxy.sql.lexer import Kind, Tokens
 from proxy.sql.operands import Constant, Literal, Parameter
-from proxy.sql.template import LimitSum, Part, Template
+from proxy.sql.template import LimitSum, Nowait, Part, Template
 
 
 @dataclass(slots=True)
 class Holes:
     """By the index of the token where each begins: what stands in place of the tokens up to `end`.
 
-    `inserted` is text that comes before a token.
+    `inserted` comes before a token.
     """
 
     replaced: dict[int, tuple[int, tuple[Part, ...]]] = field(default_factory=dict)
-    inserted: dict[int, str] = field(default_factory=dict)
+    inserted: dict[int, Part] = field(default_factory=dict)
 
     def replace(self, start: int, end: int, *parts: Part) -> None:
         self.replaced[start] = (end, parts)
@@ -37,8 +37,9 @@ def cut(tokens: Tokens, start: int, end: int, holes: Holes = NO_HOLES, *, tail: 
     while index < end:
         if index > start:
             parts.append(_gap(tokens, index))
-        if index > start and index in holes.inserted:
-            parts.append(holes.inserted[index])
+        inserted = holes.inserted.get(index)
+        if inserted is not None and (index > start or isinstance(inserted, Nowait)):
+            parts.append(inserted)
         replaced = holes.replaced.get(index)
         if replaced is not None and replaced[0] <= end:
             parts.extend(replaced[1])

@@ -30,7 +30,7 @@ from proxy.sql.syntax import (
     children,
     walk,
 )
-from proxy.sql.template import SessionKind, SessionValue, TableSource
+from proxy.sql.template import Nowait, SessionKind, SessionValue, TableSource
 
 MOST_NAME_BYTES = 255
 _BEYOND_UTF8MB3 = re.compile("[\U00010000-\U0010ffff]")
@@ -115,7 +115,8 @@ def keep_names(blocks: Iterable[Block], tokens: Tokens, holes: Holes) -> bool:
         for item in block.node.items:
             if item.alias is not None or isinstance(item.expression, (Star, ColumnName)):
                 continue
-            if any(item.start <= start < item.end for start in holes.replaced):
+            inserted = [at for at, part in holes.inserted.items() if isinstance(part, Nowait)]
+            if any(item.start <= start < item.end for start in (*holes.replaced, *inserted)):
                 holes.inserted[item.end] = f" AS {quote_name(name_of(item, tokens))}"
                 literals |= has_literals(item, tokens)
     return literals

@@ -231,6 +231,10 @@ class QueryPlan:
     """SQL_CALC_FOUND_ROWS: FOUND_ROWS() is what the shard says afterwards."""
     as_of: Template | None = None
     """AS OF TIMESTAMP: the instant, as an SQL expression; None: the present, or what the session says."""
+    again: bool = False
+    """[S-again] A SELECT that may look up by a unique secondary key: its templates have a form that does not wait."""
+    look: Template | None = None
+    """[S-again] What a WRITE that may do so locks first."""
 
 
 def reads_one_row(plan: QueryPlan) -> bool:

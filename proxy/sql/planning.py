@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from proxy.errors import NotSupported
 from proxy.routing.tables import Table
+from proxy.sql.again import find_nowait, may_look_up
 from proxy.sql.as_of import CLAUSE, find_as_of
 from proxy.sql.cutting import Holes, cut, template
 from proxy.sql.functions import CHANGING, CLOCK
@@ -19,7 +20,10 @@ from proxy.sql.template import SessionValue, Template
 
 @dataclass(slots=True)
 class Planning:
-    """`text_dependent` afterwards: the plan is right for this statement's own literals only (ORDER BY 1)."""
+    """`text_dependent` afterwards: the plan is right for this statement's own literals only (ORDER BY 1).
+
+    `again`: [S-again] it may look up by a unique secondary key, and has a form that does not wait.
+    """
 
     tokens: Tokens
     schemas: Schemas
@@ -28,6 +32,7 @@ class Planning:
     holes: Holes = field(default_factory=Holes)
     session_values: tuple[SessionValue, ...] = ()
     as_of: Template | None = None
+    again: bool = False
 
     def scope(self) -> ScopeBuilder:
         return ScopeBuilder(self.schemas, self.database)
@@ -44,6 +49,7 @@ class Planning:
         patchable = find_sources(
             blocks, self.tokens, self.holes, self.schemas, consistent_read=consistent_read
         )
+        self.again = may_look_up(blocks) and find_nowait(blocks, self.tokens, self.holes)
         self.text_dependent |= keep_names(blocks, self.tokens, self.holes)
         return patchable
 

@@ -27,7 +27,7 @@ from proxy.sql.scatter_names import ItemNames
 from proxy.sql.scope import Block
 from proxy.sql.sharding import Sharding
 from proxy.sql.syntax import Expression, Limit, Select, Star
-from proxy.sql.template import LimitSum, Part
+from proxy.sql.template import LimitSum, Nowait, Part
 
 
 @dataclass(slots=True)
@@ -122,7 +122,7 @@ class ScatterBuilder:
         if select.limit is None:
             return self._scatter(merge, cut(tokens, select.items_end, select.end, holes))
         body = cut(tokens, select.items_end, select.limit.start, holes)
-        tail = cut(tokens, select.limit.end, select.end)
+        tail = cut(tokens, select.limit.end, select.end, holes)
         return self._scatter(merge, [*body, *self._pushed_limit(merge, select.limit), *tail])
 
     def _pushed_limit(self, merge: Merge, limit: Limit) -> list[Part]:
@@ -142,7 +142,7 @@ class ScatterBuilder:
         merge, tail = GroupBuilder(select, self.names, self._keys(True), self.sharding).merge()
         body = [*cut(tokens, select.items_end, select.body_end, self.holes), *tail]
         if select.locking is not None:
-            body += [" ", *cut(tokens, select.locking.start, select.locking.end)]
+            body += [" ", *cut(tokens, select.locking.start, select.locking.end, self.holes)]
         return self._scatter(merge, body)
 
     def _unevaluated(self, merge: Merge) -> Holes:
@@ -170,4 +170,6 @@ class ScatterBuilder:
         merge = settle(replace(merge, hidden=len(self.hidden.texts)))
         if select.limit is not None:
             merge = replace(merge, limit=select.limit.count, offset=select.limit.offset)
-        return Scatter(template(head, hidden, " ", body), merge)
+        nowait = self.holes.inserted.get(select.end)
+        end = [nowait] if isinstance(nowait, Nowait) else []
+        return Scatter(template(head, hidden, " ", body, end), merge)

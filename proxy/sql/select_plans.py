@@ -55,6 +55,7 @@ def plan_select(query: Query, planning: Planning) -> QueryPlan:
         counts_all=counts_all,
         shares=query.locking is not None and query.locking.shared,
         as_of=planning.as_of,
+        again=planning.again,
     )
 
 

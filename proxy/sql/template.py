@@ -81,7 +81,15 @@ class AwayRows:
     tables: frozenset[str]
 
 
-Part = str | Literal | Parameter | SessionValue | TableSource | LimitSum | Generated | AwayRows
+@dataclass(frozen=True, slots=True)
+class Nowait:
+    """[S-again] `waiting` as the client wrote it; `at_once` in the form that fails rather than waits."""
+
+    waiting: str
+    at_once: str
+
+
+Part = str | Literal | Parameter | SessionValue | TableSource | LimitSum | Generated | AwayRows | Nowait
 """A `Literal` or `Parameter` part is its raw text (the sign, if any, stands in the text before it)."""
 
 
@@ -91,7 +99,7 @@ class Bindings:
 
     `literals`: the raw texts of `Planned.literals`. `parameters`: bound parameters as SQL literals. `session`:
     gives an SQL literal. `too_new`: X of [R3]. `generated`: the row's AUTO_INCREMENT value, when it needs one.
-    `away`: the rows that were asked for, as UNION ALL SELECT ….
+    `away`: the rows that were asked for, as UNION ALL SELECT …. `at_once`: the form that does not wait.
     """
 
     literals: Sequence[str] = ()
@@ -100,6 +108,7 @@ class Bindings:
     too_new: TooNew = ()
     generated: int | None = None
     away: Mapping[AwayRows, str] = field(default_factory=dict)
+    at_once: bool = False
 
 
 PatchedSource = Callable[[Table, TooNew, str], str]
@@ -147,6 +156,8 @@ def _fill(part: Part, bindings: Bindings, patched: PatchedSource | None) -> str:
             return str(limit_value(offset, bindings) + limit_value(count, bindings))
         case AwayRows():
             return bindings.away[part]
+        case Nowait(waiting, at_once):
+            return at_once if bindings.at_once else waiting
         case Generated(own):
             return _generated(own, bindings)
 
