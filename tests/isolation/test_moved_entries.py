@@ -91,11 +91,12 @@ class Scene:
         run(self.mover, f"INSERT INTO plain VALUES (1, 7, {self._code}, 7)")
         run(self.reader, "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE")
 
-    def play(self, statement: str, move: Sequence[str]) -> list[Any] | None:
+    def play(self, statement: str, move: Sequence[str], *before: str) -> list[Any] | None:
         """The reader's rows, or how many it changed; None: it was a deadlock for one of them."""
         run(self.mover, "BEGIN")
         run(self.mover, LOCK.format(code=self._code))
-        run(self.reader, "BEGIN")
+        for earlier in ("BEGIN", *before):
+            run(self.reader, earlier)
         answer = self._thread.submit(said, self.reader, statement.format(code=self._code))
         deadline = time.monotonic() + DEADLINE_S
         while not answer.done() and self._lock_waits() == 0:
@@ -152,6 +153,17 @@ def test_a_look_up_that_waited(
         assert got not in (answer, None)
     else:
         assert got in (answer, None)
+
+
+@pytest.mark.parametrize(
+    "statement", [f"SELECT id FROM slot WHERE {WHERE} FOR UPDATE", f"UPDATE slot SET v = 0 WHERE {WHERE}"]
+)
+def test_under_a_snapshot_it_is_a_conflict(cluster: Cluster, statement: str) -> None:
+    """[R1] sees what was passed over, so REPEATABLE READ needs no rule of its own."""
+    with ExitStack() as stack:
+        scene = Scene(cluster, stack)
+        run(scene.reader, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        assert scene.play(statement, BY_UPDATE, "SELECT v FROM slot WHERE box = 1 AND id = 1") is None
 
 
 class Stress:

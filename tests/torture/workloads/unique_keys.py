@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-from tests.torture.anomalies import Level
 from tests.torture.client import Attempt, Client, GiveUp
 from tests.torture.history import Outcome
 from tests.torture.workloads.workload import Run, Workload
@@ -16,10 +15,7 @@ OWNERS: Final = 12
 
 
 class UniqueKeys(Workload):
-    """Not under SERIALIZABLE: InnoDB's own locking reads by an index may miss a row that moves (docs/isolation.md)."""
-
     name = "unique-keys"
-    levels = (Level.SNAPSHOT,)
     tables: ClassVar = {
         "slot": "bucket INT, owner INT, token INT NOT NULL, n INT NOT NULL, "
         "PRIMARY KEY (bucket, owner), UNIQUE KEY token (bucket, token)",
@@ -47,7 +43,7 @@ class UniqueKeys(Workload):
                 f"SELECT n FROM slot WHERE bucket = {BUCKET} AND token = {token}{locking}"
             )
             if not rows and locking:
-                # On a single MySQL too: it waited for the old entry of its index, and the new one is before that.
+                # REPEATABLE READ on MySQL, a single one too: it waited for an entry whose row moved before it.
                 raise GiveUp
             [[number]] = rows
             attempt.known = [move_id, token, number + 1, owner]
