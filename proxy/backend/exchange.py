@@ -13,8 +13,6 @@ its reply.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from proxy.backend.control import decode_results
 from proxy.backend.statements import Statement, TextStatement
 from proxy.errors import MalformedPacket
@@ -29,14 +27,21 @@ Buffer = bytes | bytearray
 _QUERY = bytes((Command.COM_QUERY,))
 
 
-class Leading(NamedTuple):
+class Leading:
     """Control statements in front. The first `profile` of them are the pool's, the rest the caller's."""
 
-    statements: tuple[bytes, ...] = ()
-    profile: int = 0
-    encoding: str = "utf-8"
-    decoded: bool = True
-    """Whether anybody wants to know their answers."""
+    __slots__ = ("decoded", "encoding", "profile", "statements")
+
+    def __init__(
+        self,
+        statements: tuple[bytes, ...] = (),
+        profile: int = 0,
+        encoding: str = "utf-8",
+        decoded: bool = True,
+    ) -> None:
+        self.statements, self.profile, self.encoding = statements, profile, encoding
+        self.decoded = decoded
+        """Whether anybody wants to know their answers."""
 
     @property
     def from_caller(self) -> bool:

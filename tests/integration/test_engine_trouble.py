@@ -312,6 +312,7 @@ async def test_a_deposed_coordinator_that_wakes_up(
             else:
                 go_on(None)
 
+        failpoints.enable(place, "on")
         monkeypatch.setattr(failpoints, "passing", passing)
 
         async def commit() -> None:

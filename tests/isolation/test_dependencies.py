@@ -115,6 +115,7 @@ def hold_at_its_end(held: Transaction, decide: asyncio.Event, monkeypatch: pytes
         else:
             passing(name, go_on)
 
+    failpoints.enable("commit_before_end", "on")
     monkeypatch.setattr(failpoints, "passing", hold)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from tso.types import ShardName, Timestamp
@@ -37,29 +36,44 @@ class Isolation(enum.Enum):
         return self in (Isolation.REPEATABLE_READ, Isolation.LAX_REPEATABLE_READ)
 
 
-@dataclass(slots=True)
 class Branch:
-    shard: ShardName
-    connection: RelayConnection
-    opened: bool = False
-    """START TRANSACTION has been sent."""
-    variables_set: bool = False
-    snapshot_unset: bool = False
-    """The view opened after the variables were set: the triggers do not know of the snapshot yet."""
-    view_open: bool = False
-    too_new: tuple[Timestamp, ...] = ()
-    """X of [R3], as the open view has it."""
-    named: bool = False
-    """See NAME_IT, for a branch that has only shared locks."""
-    wrote: bool = False
-    depends_on_all: bool = False
-    """It may have looked at undecided rows, or taken a unique key that one of them freed."""
-    token: int | None = None
-    """The shard's rollback counter, from before the running statement [R5]."""
-    savepoints: list[str] = field(default_factory=list)
-    """Those of the client that were set while this branch was open, oldest first."""
-    view_depth: int = 0
-    """How many of `savepoints` were set when the view was opened."""
+    __slots__ = (
+        "connection",
+        "depends_on_all",
+        "named",
+        "opened",
+        "savepoints",
+        "shard",
+        "snapshot_unset",
+        "token",
+        "too_new",
+        "variables_set",
+        "view_depth",
+        "view_open",
+        "wrote",
+    )
+
+    def __init__(self, shard: ShardName, connection: RelayConnection) -> None:
+        self.shard, self.connection = shard, connection
+        self.opened = False
+        """START TRANSACTION has been sent."""
+        self.variables_set = False
+        self.snapshot_unset = False
+        """The view opened after the variables were set: the triggers do not know of the snapshot yet."""
+        self.view_open = False
+        self.too_new: tuple[Timestamp, ...] = ()
+        """X of [R3], as the open view has it."""
+        self.named = False
+        """See NAME_IT, for a branch that has only shared locks."""
+        self.wrote = False
+        self.depends_on_all = False
+        """It may have looked at undecided rows, or taken a unique key that one of them freed."""
+        self.token: int | None = None
+        """The shard's rollback counter, from before the running statement [R5]."""
+        self.savepoints: list[str] = []
+        """Those of the client that were set while this branch was open, oldest first."""
+        self.view_depth = 0
+        """How many of `savepoints` were set when the view was opened."""
 
 
 NAME_IT = f"SELECT 1 FROM `{DATABASE}`.`rollback_counter` WHERE id = 0 FOR UPDATE"

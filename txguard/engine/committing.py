@@ -10,7 +10,7 @@ Source: docs/protocol.md, "A transaction" step 4.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,13 @@ def prewrite_statement(
     return f"CALL {prewrite_procedure(epoch, guarded=guarded)}({start_ts},{commit_ts},{names})"
 
 
+def _passing(name: str, go_on: Callable[[Exception | None], None]) -> None:
+    if failpoints.armed:
+        failpoints.passing(name, go_on)
+    else:
+        go_on(None)
+
+
 class Committing:
     __slots__ = ("_failures", "_participants", "guarded", "held_back", "on_done", "pending", "txn")
 
@@ -72,7 +79,7 @@ class Committing:
             del txn.branches[branch.shard]
 
     def start(self) -> None:
-        failpoints.passing("commit_after_begin", self._begun)
+        _passing("commit_after_begin", self._begun)
 
     def abort(self) -> None:
         """Whoever waits was interrupted: the connections come back as lost, and `on_done` is still called."""
@@ -92,7 +99,7 @@ class Committing:
 
     def prewrite(self) -> None:
         for branch in tuple(self.pending):
-            failpoints.passing("prewrite_before_send", partial(self.send, branch))
+            _passing("prewrite_before_send", partial(self.send, branch))
 
     def send(self, branch: Branch, error: Exception | None) -> None:
         txn = self.txn
@@ -110,7 +117,7 @@ class Committing:
         self.one_done(branch, error)
 
     def _answered(self, branch: Branch, error: Exception | None) -> None:
-        failpoints.passing("prewrite_one_done", lambda failed: self.one_done(branch, error or failed))
+        _passing("prewrite_one_done", lambda failed: self.one_done(branch, error or failed))
 
     def one_done(self, branch: Branch, error: Exception | None) -> None:
         self.pending.remove(branch)
@@ -128,7 +135,7 @@ class Committing:
         elif self.held_back:
             self.on_done(commit_on.settle_dependencies(self))
         else:
-            failpoints.passing("commit_before_end", self._end)
+            _passing("commit_before_end", self._end)
 
     def _let_go(self, branch: Branch, error: Exception | None) -> None:
         """The connection goes back, or is dropped with all that the transaction has done on it."""
@@ -151,7 +158,7 @@ class Committing:
         if error is not None:
             self.on_done(outstanding.interrupted(self.txn, error))
         else:
-            failpoints.passing("commit_after_end", self._committed)
+            _passing("commit_after_end", self._committed)
 
     def _tell(self) -> Exception | None:
         """An oracle that cannot be told learns of the commit from the janitor."""

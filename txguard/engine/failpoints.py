@@ -52,7 +52,8 @@ class _Action:
     probability: float = 1.0
 
 
-_actions: dict[str, _Action] = {}
+armed: dict[str, _Action] = {}
+"""Empty where no failpoint is: who passes often looks here first."""
 
 
 def enable(name: str, action: str) -> None:
@@ -65,17 +66,17 @@ def enable(name: str, action: str) -> None:
     kind, _, argument = text.partition(":")
     if kind not in {"panic", "error", "sleep", "on"}:
         raise ValueError(f"unknown failpoint action {kind!r}")
-    _actions[name] = _Action(
+    armed[name] = _Action(
         kind, float(argument or 0), int(first or 1) - 1, int(count or -1), float(probability or 1)
     )
 
 
 def disable(name: str) -> None:
-    _actions.pop(name, None)
+    armed.pop(name, None)
 
 
 def clear() -> None:
-    _actions.clear()
+    armed.clear()
 
 
 def load_environment() -> None:
@@ -87,7 +88,7 @@ def load_environment() -> None:
 
 def active(name: str) -> bool:
     """Whether a switch is on."""
-    return name in _actions
+    return name in armed
 
 
 async def reach(name: str) -> None:
@@ -103,7 +104,7 @@ async def reach(name: str) -> None:
 
 def passing(name: str, go_on: Callable[[Exception | None], None]) -> None:
     """Pass a failpoint outside a coroutine: `go_on(None)`, at once unless it is armed; with the action's error."""
-    action = _due(name) if _actions else None
+    action = _due(name) if armed else None
     if action is None or action.kind == "on":
         go_on(None)
     elif action.kind == "error":
@@ -114,7 +115,7 @@ def passing(name: str, go_on: Callable[[Exception | None], None]) -> None:
 
 def _due(name: str) -> _Action | None:
     """The action to take now. A panic does not return."""
-    action = _actions.get(name)
+    action = armed.get(name)
     if action is None or action.left == 0 or random.random() >= action.probability:
         return None
     if action.skip > 0:
