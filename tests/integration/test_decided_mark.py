@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -272,3 +273,33 @@ async def test_what_was_decided_by_hand_is_not_outstanding_again(ledger: Ledger)
         await connection.run(["UPDATE _txguard.verdict SET done = 1"], 5)
         assert await undecided(ledger, S0) == []
         await connection.run(["DELETE FROM _txguard.verdict"], 5)
+
+
+async def test_a_lock_record_is_not_forgotten_while_the_mark_stands_still(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older commit turns up, on a shard that returns: nothing rises until it is old, too."""
+    now = (await ledger.tso.statistics()).now
+    old, late = (
+        OutstandingCommit(Timestamp(now - n), Timestamp(now - n), (S0, S1), 0.0, None, orphaned=False)
+        for n in (20, 10)
+    )
+    outstanding: list[OutstandingCommit] = [late]
+    statistics = ledger.tso.statistics
+
+    async def crafted() -> object:
+        return replace(await statistics(), outstanding=tuple(outstanding))
+
+    monkeypatch.setattr(ledger.tso, "statistics", crafted)
+    async with ledger.shards[S0].connection() as connection:
+        await connection.run([f"UPDATE _txguard.decided SET up_to = {now - 30}"], 5)
+    monkeypatch.setattr(decided, "PATIENCE_S", 0.0)
+    await ledger.engine.decided.rise(S0)
+    assert await locks(ledger, S0) == [late.start_ts]
+    outstanding.insert(0, old)
+    monkeypatch.setattr(decided, "PATIENCE_S", 3600.0)
+    await ledger.engine.decided.rise(S0)
+    assert await locks(ledger, S0) == [late.start_ts]
+    outstanding.clear()
+    await ledger.engine.decided.rise(S0)
+    assert await locks(ledger, S0) == []

@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from tso.api import Tso
+from tso.errors import TsoError
 from tso.types import OutstandingCommit, ShardName, Timestamp
 from txguard.engine import failpoints
 from txguard.engine.concurrent import settle
 from txguard.engine.janitor import log_failure
-from txguard.engine.resolve import delete_locks
+from txguard.engine.resolve import RETRYABLE, delete_locks
 from txguard.engine.settings import EngineSettings
 from txguard.engine.shard import Shard, ShardUnavailable, borrow
 from txguard.engine.undecided import ANY_ABOVE
@@ -42,7 +43,7 @@ class DecidedMarks:
         self._first_seen: dict[Timestamp, float] = {}
         """Outstanding commits, by this process's own clock: the oracle's may be set."""
         self._locked: dict[ShardName, set[Timestamp]] = {}
-        """The lock records that this process has placed and not deleted."""
+        """The lock records that this process may have placed and has not deleted."""
 
     def add(self, participants: Iterable[ShardName]) -> None:
         """A commit over these shards is decided."""
@@ -64,38 +65,40 @@ class DecidedMarks:
                     and time.monotonic() > looked_at + self.settings.orphan_scan_interval_s
                 ):
                     # What a process decided that is gone, or a resolver.
-                    looked_at = time.monotonic()
                     if await self._is_behind(name):
                         self._behind.add(name)
+                    looked_at = time.monotonic()
                 if name in self._behind or self._locked.get(name):
                     await self.rise(name)
+            except (*RETRYABLE, TsoError):
+                pass  # Whoever is away is told of elsewhere, and less often.
             except Exception as error:
                 log_failure(f"the decided mark of {name} did not rise, it goes on later", error)
 
     async def rise(self, name: ShardName) -> None:
         """As far as the oracle's word goes. Raises ShardUnavailable and the like, TsoError."""
         await failpoints.reach("decided_mark_before_rise")
-        behind = name in self._behind
+        self._behind.discard(name)  # What is added from now on is for the next time.
         try:
             async with borrow(self.shards[name], self.settings.acquire_timeout_s) as connection:
                 epoch = self.tso.epoch
                 self.require_fenced(name)
-                self._behind.discard(name)
                 statistics = await self.tso.statistics()
                 if self.tso.epoch != epoch:
                     raise ShardUnavailable(f"another oracle leads since shard {name} was fenced")
                 outstanding = self._outstanding(statistics.outstanding, name)
                 up_to, late = self._divide(outstanding, statistics.now)
-                ended = self._locked.get(name, set()).difference(commit.start_ts for commit in outstanding)
+                locked = self._locked.setdefault(name, set())
+                ended = locked.difference(commit.start_ts for commit in outstanding)
+                locked.update(commit.start_ts for commit in late)  # also where the answer is lost
                 statements = [delete_locks(list(ended))] if ended else []
                 await connection.run(
                     [*statements, *rise_statements(up_to, late)], self.settings.control_timeout_s
                 )
         except BaseException:
-            if behind:
-                self._behind.add(name)
+            self._behind.add(name)
             raise
-        self._locked[name] = {commit.start_ts for commit in late}
+        locked -= ended
         if up_to < statistics.now:
             self._behind.add(name)
 
