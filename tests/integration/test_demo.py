@@ -23,6 +23,7 @@ from proxy.demo.journal import Entry, Outcome, read_journals
 from proxy.demo.progress import Progress
 from proxy.demo.tally import Tally
 from proxy.playground.servers import Server, ServerKind
+from txguard.engine.install import INSTALL_STATEMENTS
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,8 +37,8 @@ def bank(shard_servers: Sequence[Server]) -> Iterator[Any]:
     ) as connection:
         open_bank(connection)
         with connection.cursor() as cursor:
-            cursor.execute("CREATE DATABASE _txguard")
-            cursor.execute("CREATE TABLE _txguard.txn_lock (start_ts BIGINT PRIMARY KEY)")
+            for statement in INSTALL_STATEMENTS:
+                cursor.execute(statement)
         yield server, connection
         with connection.cursor() as cursor:
             cursor.execute(f"DROP DATABASE {DATABASE}")
@@ -87,7 +88,7 @@ async def test_the_audit_finds_what_is_wrong(bank: Any, tmp_path: Path) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"UPDATE {DATABASE}.account SET balance = balance + 1 WHERE id = 5")
         cursor.execute(f"DELETE FROM {DATABASE}.transfer LIMIT 1")
-        cursor.execute("INSERT INTO _txguard.txn_lock VALUES (7)")
+        cursor.execute("INSERT INTO _txguard.txn_lock VALUES (7, 7, 's1,s2', NOW())")
     violations = "\n".join(await audit(server.host, server.port, [server], tmp_path, print, 0.5))
     assert "1 acknowledged transfers are missing" in violations
     assert "accounts do not hold what their transfers say" in violations
