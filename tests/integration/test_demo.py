@@ -125,7 +125,7 @@ def test_the_whole_demo(server_kind: ServerKind) -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-c", "from proxy.cli import main; main()"),
-            *("demo", "--seconds", "12", "--server", server_kind.value),
+            *("demo", "--seconds", "8", "--server", server_kind.value),
         ],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},

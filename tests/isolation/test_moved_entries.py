@@ -26,7 +26,7 @@ from tests.isolation.test_hermitage import _run, run, server_connection
 
 DATABASE = "moved"
 DEADLINE_S = 10
-STRESS_S = 4.0
+STRESS_S = 2.5
 """Without the rule it takes less than one."""
 CONFLICT, LOCK_WAIT_TIMEOUT = 1213, 1205
 TABLES = {

@@ -1,6 +1,6 @@
 """The protocol's model keeps all its promises, whatever crashes, freezes, restarts or fails over.
 
-TXGUARD_MODEL_SEEDS says how many schedules are run, 3,000 by default, a third of them with fresh seeds.
+TXGUARD_MODEL_SEEDS says how many schedules are run, 2,000 by default, a third of them with fresh seeds.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import random
 
 from tests.model import commit_protocol as model
 
-SEEDS = int(os.environ.get("TXGUARD_MODEL_SEEDS", "3000"))
+SEEDS = int(os.environ.get("TXGUARD_MODEL_SEEDS", "2000"))
 
 
 def test_no_schedule_violates_a_promise() -> None:

@@ -61,7 +61,12 @@ SCHEDULES: dict[Rule, tuple[Profile, int]] = {
     ),
     Rule.NO_VIEW_BEHIND_MARK: (FROZEN, 300),
     Rule.SEVERAL_ROWS_AT_ONE_MOMENT: (replace(COMMON, autocommit=0.6, statements=2, reads=0), 1_500),
-    Rule.TOMBSTONE_BEFORE_UNDO: (replace(UNDECIDED, failed_prewrite=0.2, restart=0.01), 3_000),
+    Rule.TOMBSTONE_BEFORE_UNDO: (
+        replace(
+            ONLY_WRITES, failed_prewrite=0.2, restart=0.01, marking=0.1, cleaning=0.05, crash_in_commit=0.05
+        ),
+        1_500,
+    ),
     Rule.FENCE: (replace(FAIL_OVER, reads=0.5, autocommit=0, freeze=0.01, moves=0), 1_500),
     Rule.ADOPT: (FAIL_OVER, 1_000),
     Rule.FENCED_BEFORE_USE: (FAIL_OVER, 500),
