@@ -26,6 +26,22 @@ T = TypeVar("T")
 AnyServer = Server | ContainerServer
 StartServers = Callable[..., Awaitable[list[AnyServer]]]
 SHARDS = 3
+LONG_FILES = (
+    "test_planted_faults.py",
+    "test_recover.py",
+    "test_playground.py",
+    "test_torture_short.py",
+    "test_demo.py",
+    "test_commit_protocol.py",
+    "test_proxy_faults.py",
+    "test_tso_failover.py",
+    "test_retention.py",
+    "test_proxy_command.py",
+    "test_tso_command.py",
+    "test_outcomes.py",
+    "test_proxy_two.py",
+)
+"""Of few tests and much time: begun first, so that no worker is left with one while the others have ended."""
 SYSTEM_DATABASES = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 
 
@@ -35,6 +51,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=["mariadb", "mysql", "all"],
         default="all",
         help="which servers the tests run on (default: all that are at hand)",
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(
+        key=lambda item: LONG_FILES.index(item.path.name) if item.path.name in LONG_FILES else len(LONG_FILES)
     )
 
 
