@@ -9,7 +9,6 @@ import time
 from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any
 
-import pymysql
 import pytest
 
 from proxy.config import (
@@ -25,9 +24,10 @@ from proxy.config import (
 from proxy.playground.processes import free_port
 from proxy.playground.proxy_process import ProxyProcess
 from tests.conftest import AnyServer
+from tests.fakes.clients import connect_server
 from tests.integration.oracle_processes import OracleProcess
 from tests.integration.test_proxy_transactions import answer, send
-from tests.integration.test_proxy_two import connect, run
+from tests.integration.test_proxy_two import connect, run, wait_for_table
 
 WITHIN_S = 2.0
 """It takes 0.3 to 0.6 s, and is to take less than 1; the rest is for a machine that runs other tests, too."""
@@ -56,25 +56,12 @@ def proxies(
             run(connection, "CREATE DATABASE bank")
             run(connection, "CREATE TABLE bank.account (id INT PRIMARY KEY, balance INT NOT NULL)")
             run(connection, f"INSERT INTO bank.account VALUES {', '.join(f'({n}, 0)' for n in range(40))}")
-        _wait_for_table(started[1])
+        wait_for_table(started[1], "bank.account")
         yield started
     finally:
         for proxy in started:
             _run(proxy.stop())
         oracle.end()
-
-
-def _wait_for_table(proxy: ProxyProcess) -> None:
-    """The other proxy's definitions come with the next look at the catalog."""
-    deadline = time.monotonic() + 10
-    with connect(proxy) as connection:
-        while True:
-            try:
-                run(connection, "SELECT COUNT(*) FROM bank.account")
-            except pymysql.err.MySQLError:
-                assert time.monotonic() < deadline
-            else:
-                return
 
 
 def _config(servers: Sequence[AnyServer], tso: TsoConfig) -> Config:
@@ -105,11 +92,20 @@ def keys(proxies: list[ProxyProcess], shard_servers: Sequence[AnyServer]) -> lis
     """One key on each shard."""
     found = []
     for server in shard_servers:
-        with pymysql.connect(
-            host=server.host, port=server.port, user=server.user, password=server.password
-        ) as shard:
+        with connect_server(server) as shard:
             found.append(run(shard, "SELECT MIN(id) FROM bank.account")[0][0])
     return found
+
+
+def recorded(proxy: ProxyProcess, victim: int) -> Sequence[tuple[Any, ...]]:
+    """The record of the deadlock that `victim` (its start_ts) lost. It is written after the victim was told."""
+    deadline = time.monotonic() + 10
+    with connect(proxy) as client:
+        while True:
+            rows = run(client, "SHOW TXGUARD DEADLOCKS")
+            if rows and rows[0][2] == victim:
+                return rows
+            assert time.monotonic() < deadline, rows
 
 
 def update(key: int) -> str:
@@ -141,8 +137,7 @@ def test_a_ring_loses_its_youngest_at_once(
     finally:
         for connection in connections:
             connection.close()
-    with connect(proxies[1]) as other:
-        rows = run(other, "SHOW TXGUARD DEADLOCKS")[: len(through)]
+    rows = recorded(proxies[1], victim=started[-1])[: len(through)]
     assert len({row[0] for row in rows}) == 1, "one deadlock"
     assert [(row[1], row[2]) for row in rows] == [
         ("yes", started[-1]),
@@ -159,9 +154,7 @@ def test_who_only_shares_is_told_from_others_who_do(
 ) -> None:
     """The writer waits for `holder`, `other` for the writer: no cycle, though both have shared locks on one shard."""
     server = shard_servers[0]
-    with pymysql.connect(
-        host=server.host, port=server.port, user=server.user, password=server.password
-    ) as shard:
+    with connect_server(server) as shard:
         held, shared = (row[0] for row in run(shard, "SELECT id FROM bank.account ORDER BY id LIMIT 2"))
     holder, other, writer = (connect(proxies[number]) for number in (0, 1, 0))
     try:

@@ -26,6 +26,7 @@ from proxy.config import (
 from proxy.playground.processes import free_port
 from proxy.playground.proxy_process import ProxyProcess
 from tests.conftest import StartServers
+from tests.fakes.clients import connect_port
 from tests.integration.oracle_processes import OracleProcess
 
 ROWS = 60
@@ -38,7 +39,7 @@ def run(connection: Connection[Any], sql: str) -> tuple[tuple[Any, ...], ...]:
 
 
 def connect(proxy: ProxyProcess, database: str | None = None) -> Connection[Any]:
-    return pymysql.connect(host="127.0.0.1", port=proxy.port, user="root", database=database, autocommit=True)
+    return connect_port(proxy.port, database)
 
 
 @pytest.fixture
@@ -76,6 +77,20 @@ async def proxies(fresh_shard_servers: StartServers, tmp_path: Path) -> AsyncIte
         oracle.end()
 
 
+def wait_for_table(proxy: ProxyProcess, table: str) -> None:
+    """A proxy looks for what another has defined every two seconds."""
+    deadline = time.monotonic() + 10
+    with connect(proxy) as connection:
+        while True:
+            try:
+                run(connection, f"SELECT 1 FROM {table} LIMIT 1")
+            except pymysql.err.MySQLError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            else:
+                return
+
+
 async def test_tables_made_through_one_are_seen_through_the_other(proxies: list[ProxyProcess]) -> None:
     with connect(proxies[0]) as one, connect(proxies[1]) as two:
         run(one, "CREATE DATABASE shop")
@@ -98,8 +113,8 @@ async def test_transfers_through_both_keep_the_sum_in_every_snapshot(proxies: li
         run(one, "CREATE DATABASE bank")
         run(one, "CREATE TABLE bank.account (id INT PRIMARY KEY, balance INT NOT NULL)")
         run(one, "INSERT INTO bank.account VALUES " + ", ".join(f"({n}, 100)" for n in range(ROWS)))
-    await asyncio.sleep(3)  # the second proxy looks for a newer catalog every two seconds
-    until = time.monotonic() + 6
+    await asyncio.to_thread(wait_for_table, proxies[1], "bank.account")
+    until = time.monotonic() + 4
 
     def transfers(proxy: ProxyProcess, seed: int) -> int:
         chance, done = random.Random(seed), 0
