@@ -38,7 +38,7 @@ bench: $(COMPILED)/.installed
 
 test: $(VENV)/.installed-dev
 	@scripts/ensure_servers.sh test
-	@$(VENV)/bin/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(VENV)/bin/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # Over real sockets, with kills and cancellations. Unit tests stay away: compiled classes take no fakes.
 COMPILED_TESTS ?= tests/integration/test_proxy_*.py tests/integration/test_front_protocol.py \

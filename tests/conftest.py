@@ -16,11 +16,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from pathlib import Path
 from typing import TypeVar
 
-import pymysql
 import pytest
 
 from proxy.playground.servers import Server, ServerKind, find_servers, start_servers, stop_servers
 from tests.containers import ContainerServer, engine_answers
+from tests.fakes.clients import connect_server
 
 T = TypeVar("T")
 AnyServer = Server | ContainerServer
@@ -103,9 +103,7 @@ def shard_servers(
 def _drop_databases(server: AnyServer) -> None:
     """What the tests of another file have left: their epochs and managed tables would be taken for one's own."""
     with (
-        pymysql.connect(
-            host=server.host, port=server.port, user=server.user, password=server.password
-        ) as connection,
+        connect_server(server) as connection,
         connection.cursor() as cursor,
     ):
         cursor.execute("SHOW DATABASES")

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pymysql
 import pytest
 from pymysql.connections import Connection
 
@@ -24,6 +23,7 @@ from proxy.playground.processes import free_port
 from proxy.playground.proxy_process import ProxyProcess
 from proxy.playground.servers import ServerKind
 from tests.conftest import AnyServer, StartServers, _start, _stop
+from tests.fakes.clients import connect_port, connect_server
 
 USER, PASSWORD = "root", ""
 LIMITED_USER, LIMITED_PASSWORD = "limited", "se'cret"
@@ -43,20 +43,11 @@ class Cluster:
 
     def connect(self, database: str | None = None, **options: Any) -> Connection[Any]:
         """A client of the proxy, in autocommit mode unless told otherwise."""
-        arguments: dict[str, Any] = {"user": USER, "password": PASSWORD, "autocommit": True, **options}
-        return pymysql.connect(host="127.0.0.1", port=self.port, database=database, **arguments)
+        return connect_port(self.port, database, **options)
 
     def connect_shard(self, number: int, database: str | None = None) -> Connection[Any]:
         """A client of a shard itself, behind the proxy's back."""
-        server = self.servers[number]
-        return pymysql.connect(
-            host=server.host,
-            port=server.port,
-            user=server.user,
-            password=server.password,
-            database=database,
-            autocommit=True,
-        )
+        return connect_server(self.servers[number], database)
 
 
 StartCluster = Callable[..., Awaitable[Cluster]]

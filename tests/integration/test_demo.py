@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pymysql
 import pytest
 
 from proxy.demo.audit import audit, compare_with_journals
@@ -23,6 +22,7 @@ from proxy.demo.journal import Entry, Outcome, read_journals
 from proxy.demo.progress import Progress
 from proxy.demo.tally import Tally
 from proxy.playground.servers import Server, ServerKind
+from tests.fakes.clients import connect_server
 from txguard.engine.install import INSTALL_STATEMENTS
 
 ROOT = Path(__file__).parents[2]
@@ -32,9 +32,7 @@ ROOT = Path(__file__).parents[2]
 def bank(shard_servers: Sequence[Server]) -> Iterator[Any]:
     """The bank on one plain server, which stands for the proxy and for the shards."""
     server = shard_servers[0]
-    with contextlib.closing(
-        pymysql.connect(host=server.host, port=server.port, user="root", autocommit=True)
-    ) as connection:
+    with contextlib.closing(connect_server(server)) as connection:
         open_bank(connection)
         with connection.cursor() as cursor:
             for statement in INSTALL_STATEMENTS:
@@ -70,7 +68,7 @@ async def test_clients_on_a_plain_server(bank: Any, tmp_path: Path) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET GLOBAL TRANSACTION ISOLATION LEVEL SERIALIZABLE")
     try:
-        tally = await work(server, tmp_path, 3.0)
+        tally = await work(server, tmp_path, 1.5)
         assert tally.violations == []
         assert tally.unexpected == []
         assert min(tally.transfers, tally.cross_shard, tally.snapshots) > 10

@@ -12,6 +12,7 @@ from proxy.config import Config, ShardConfig, UserConfig
 from proxy.doctor import Finding, Severity, examine
 from proxy.playground.processes import free_port
 from proxy.playground.servers import Server
+from tests.fakes.clients import connect_server
 
 
 def config_for(servers: Sequence[Server], **changes: object) -> Config:
@@ -27,7 +28,7 @@ def config_for(servers: Sequence[Server], **changes: object) -> Config:
 
 
 def run(server: Server, *statements: str) -> None:
-    connection = pymysql.connect(host=server.host, port=server.port, user=server.user, autocommit=True)
+    connection = connect_server(server)
     try:
         with connection.cursor() as cursor:
             for statement in statements:

@@ -7,10 +7,10 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 
-import pymysql
 import pytest
 
 from proxy.playground.servers import Server
+from tests.fakes.clients import connect_server
 from tso.types import LOGICAL_BITS, ShardName
 from txguard.engine.aiomysql_shard import AiomysqlConnection, Dsn
 from txguard.engine.install import install
@@ -44,9 +44,7 @@ class Inspected:
     def run(self, name: str, *statements: str) -> None:
         server = self.servers[name]
         with (
-            contextlib.closing(
-                pymysql.connect(host=server.host, port=server.port, user="root", autocommit=True)
-            ) as connection,
+            contextlib.closing(connect_server(server)) as connection,
             connection.cursor() as cursor,
         ):
             for statement in statements:

@@ -9,12 +9,12 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-import pymysql
 import pytest
 
 from proxy.executor.aggregate_numbers import divide, double_text, number_text, round_number
 from proxy.wire.columns import ColumnDefinition
 from proxy.wire.field_types import FieldType
+from tests.fakes.clients import connect_server
 
 DOUBLES = (
     *(0.0, 1.0, -2.5, 0.1, 0.30000000000000004, 1 / 3, 2 / 3),
@@ -27,15 +27,7 @@ DOUBLES = (
 @pytest.fixture(scope="module")
 def connection(shard_servers: Sequence[Any]) -> Iterator[Any]:
     server = shard_servers[0]
-    made = pymysql.connect(
-        host=server.host,
-        port=server.port,
-        user=server.user,
-        password=server.password,
-        conv={},
-        use_unicode=False,
-        autocommit=None,
-    )
+    made = connect_server(server, conv={}, use_unicode=False, autocommit=None)
     yield made
     made.close()
 

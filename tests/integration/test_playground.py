@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pymysql
 import pytest
 
 from proxy.playground.playground import Options
@@ -19,6 +18,7 @@ from proxy.playground.playground import Playground as InProcess
 from proxy.playground.processes import free_port
 from proxy.playground.proxy_process import ProxyFailed
 from proxy.playground.servers import ServerKind, find_server
+from tests.fakes.clients import connect_port
 
 ROOT = Path(__file__).parents[2]
 TXGUARD = [sys.executable, "-c", "from proxy.cli import main; main()"]
@@ -51,7 +51,7 @@ class Playground:
 
     def run(self, statement: str) -> tuple[object, ...] | None:
         with (
-            pymysql.connect(host="127.0.0.1", port=self.port, user="root", autocommit=True) as connection,
+            connect_port(self.port) as connection,
             connection.cursor() as cursor,
         ):
             cursor.execute(statement)

@@ -22,15 +22,15 @@ from proxy.playground.servers import (
     find_server,
     start_servers,
 )
+from tests.fakes.clients import connect_server
 
 
 def query(server: Server, statement: str) -> tuple[object, ...]:
-    connection = pymysql.connect(host=server.host, port=server.port, user=server.user, read_timeout=10)
+    connection = connect_server(server, read_timeout=10)
     try:
         with connection.cursor() as cursor:
             cursor.execute(statement)
             row = cursor.fetchone()
-            connection.commit()
             return row or ()
     finally:
         connection.close()

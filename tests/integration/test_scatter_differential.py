@@ -20,6 +20,7 @@ from proxy.sql.plan import AllShards, ByKeys, QueryPlan
 from proxy.sql.planner import Planner
 from proxy.sql.template import Bindings
 from proxy.wire.columns import ColumnDefinition
+from tests.fakes.clients import connect_server
 from tests.integration import differential_queries as queries
 from tso.types import ShardName
 
@@ -143,16 +144,7 @@ def _part_of(key: int | str) -> int:
 
 
 def _connect(server: Any) -> Any:
-    return pymysql.connect(
-        host=server.host,
-        port=server.port,
-        user=server.user,
-        password=server.password,
-        charset="utf8mb4",
-        conv={},
-        use_unicode=False,
-        autocommit=True,
-    )
+    return connect_server(server, charset="utf8mb4", conv={}, use_unicode=False)
 
 
 def _run(connection: Any, sql: str) -> Answer:

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import aiomysql
-import pymysql
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from proxy.playground.servers import Server
+from tests.fakes.clients import connect_server
 from txguard import Isolation, OutcomeUndetermined, transactional
 
 DATABASE = "transactional_asyncio"
@@ -47,9 +47,7 @@ async def source(request: pytest.FixtureRequest, server: Server) -> AsyncIterato
 
 def run_plain(server: Server, statement: str) -> Sequence[Sequence[Any]]:
     with (
-        contextlib.closing(
-            pymysql.connect(host=server.host, port=server.port, user="root", autocommit=True)
-        ) as connection,
+        contextlib.closing(connect_server(server)) as connection,
         connection.cursor() as cursor,
     ):
         cursor.execute(statement)

@@ -27,6 +27,7 @@ from proxy.playground.installations import find_server
 from proxy.playground.playground import Options, Playground
 from proxy.playground.processes import free_port
 from proxy.playground.servers import ServerKind
+from tests.fakes.clients import connect_port, connect_server
 from txguard import Isolation, Propagation, transactional
 from txguard.transactional import RetriesExhausted
 
@@ -44,10 +45,10 @@ class Bank:
         self.dsn = f"mysql://root@127.0.0.1:{playground.options.port}/shop"
 
     def connect(self) -> Any:
-        return pymysql.connect(**self.where, database="shop", autocommit=True)
+        return connect_port(self.playground.options.port, "shop")
 
     def run(self, *statements: str) -> Any:
-        with contextlib.closing(pymysql.connect(**self.where, autocommit=True)) as connection:
+        with contextlib.closing(connect_port(self.playground.options.port)) as connection:
             for statement in statements:
                 result = execute(connection, statement)
             return result
@@ -59,9 +60,7 @@ class Bank:
         """One account on each server, found by looking there."""
         found = []
         for server in self.playground.servers:
-            with contextlib.closing(
-                pymysql.connect(host=server.host, port=server.port, user="root")
-            ) as shard:
+            with contextlib.closing(connect_server(server)) as shard:
                 found.append(int(execute(shard, "SELECT MIN(id) FROM shop.account")))
         return found
 

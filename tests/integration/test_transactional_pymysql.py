@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy
 
 from proxy.playground.servers import Server
+from tests.fakes.clients import connect_server
 from txguard import Isolation, OutcomeUndetermined, Propagation, transactional
 from txguard.transactional import RetriesExhausted, TransactionEnded
 
@@ -28,9 +29,7 @@ class Account:
         self.engine = sqlalchemy.create_engine(f"mysql+pymysql://root@{server.host}:{server.port}/{DATABASE}")
 
     def connect(self) -> Any:
-        return pymysql.connect(
-            host=self.server.host, port=self.server.port, user="root", database=DATABASE, autocommit=True
-        )
+        return connect_server(self.server, DATABASE)
 
     def query(self, statement: str) -> Sequence[Sequence[Any]]:
         with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
@@ -50,12 +49,11 @@ def source(request: pytest.FixtureRequest, account: Account) -> Any:
 @pytest.fixture
 def account(shard_servers: Sequence[Server]) -> Iterator[Account]:
     server = shard_servers[0]
-    with contextlib.closing(pymysql.connect(host=server.host, port=server.port, user="root")) as connection:
+    with contextlib.closing(connect_server(server)) as connection:
         with connection.cursor() as cursor:
             cursor.execute(f"CREATE DATABASE {DATABASE}")
             cursor.execute(f"CREATE TABLE {DATABASE}.account (id INT PRIMARY KEY, balance INT NOT NULL)")
             cursor.execute(f"INSERT INTO {DATABASE}.account VALUES (1, 100), (2, 100)")
-        connection.commit()
         made = Account(server)
         yield made
         made.engine.dispose()

@@ -21,6 +21,7 @@ from pymysql.connections import Connection
 from proxy.config import Config, EngineConfig, LogConfig, ProxyConfig, ShardConfig, UserConfig, to_toml
 from proxy.playground.processes import free_port, spawn, terminate
 from tests.conftest import AnyServer
+from tests.fakes.clients import connect_port, connect_server
 from tests.integration.test_proxy_transactions import answer, send
 
 pytestmark = pytest.mark.mariadb_only  # nothing here is a matter of the shards' kind
@@ -48,9 +49,7 @@ class Proxy:
     socket: Path
 
     def connect(self, **options: Any) -> Connection[Any]:
-        return pymysql.connect(
-            **{"host": "127.0.0.1", "port": self.port, "user": "root", "autocommit": True, **options}
-        )
+        return connect_port(self.port, **options)
 
     def connect_to(self, worker: int) -> Connection[Any]:
         """The kernel picks the worker: try until it is this one."""
@@ -201,9 +200,7 @@ def test_show_and_kill_reach_every_worker(proxy: Proxy) -> None:
 def test_a_deadlock_over_workers_has_one_victim(proxy: Proxy, shard_servers: Sequence[AnyServer]) -> None:
     keys = []
     for server in shard_servers[:2]:
-        with pymysql.connect(
-            host=server.host, port=server.port, user=server.user, password=server.password
-        ) as shard:
+        with connect_server(server) as shard:
             keys.append(run(shard, "SELECT MIN(id) FROM bank.account")[0][0])
     with proxy.connect_to(1) as one, proxy.connect_to(2) as two:
         for client, key in zip((one, two), keys, strict=True):

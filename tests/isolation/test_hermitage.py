@@ -17,6 +17,7 @@ import pytest
 from pymysql.connections import Connection
 
 from tests.conftest import AnyServer
+from tests.fakes.clients import connect_server
 from tests.integration.conftest import Cluster, open_cluster
 from tests.isolation.hermitage import HERMITAGE, LEVELS, OF_A_SERVER, Level, Schedule, Seen, Step
 
@@ -70,7 +71,7 @@ class Stage:
 
     def __init__(self, clients: Sequence[Connection[Any]], servers: Sequence[AnyServer]) -> None:
         self.clients = [Client(connection) for connection in clients]
-        self._servers = [server_connection(server) for server in servers]
+        self._servers = [connect_server(server) for server in servers]
 
     def play(self, schedule: Schedule, level: Level, place: Place) -> Seen:
         seen = Seen(a=place.a, b=place.b, c=place.c)
@@ -115,17 +116,6 @@ def run(connection: Connection[Any], sql: str) -> tuple[tuple[Any, ...], ...]:
     with connection.cursor() as cursor:
         cursor.execute(sql)
         return tuple(cursor.fetchall())
-
-
-def server_connection(server: AnyServer, database: str | None = None) -> Connection[Any]:
-    return pymysql.connect(
-        host=server.host,
-        port=server.port,
-        user=server.user,
-        password=server.password,
-        database=database,
-        autocommit=True,
-    )
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -190,10 +180,10 @@ def check(seen: Seen, anomaly: str, level: Level) -> None:
 @pytest.fixture(scope="module")
 def plain_stage(shard_servers: Sequence[AnyServer]) -> Iterator[Stage]:
     server = shard_servers[0]
-    with server_connection(server) as connection:
+    with connect_server(server) as connection:
         run(connection, f"CREATE DATABASE {DATABASE}_plain")
         run(connection, f"CREATE TABLE {DATABASE}_plain.lone (id INT PRIMARY KEY, value INT)")
-    opened = Stage([server_connection(server, f"{DATABASE}_plain") for _ in range(3)], [server])
+    opened = Stage([connect_server(server, f"{DATABASE}_plain") for _ in range(3)], [server])
     yield opened
     opened.close()
 

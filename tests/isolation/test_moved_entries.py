@@ -21,8 +21,9 @@ from pymysql.constants import CLIENT
 
 from proxy.playground.servers import ServerKind
 from tests.conftest import AnyServer
+from tests.fakes.clients import connect_server
 from tests.integration.conftest import Cluster, open_cluster
-from tests.isolation.test_hermitage import _run, run, server_connection
+from tests.isolation.test_hermitage import _run, run
 
 DATABASE = "moved"
 DEADLINE_S = 10
@@ -82,7 +83,7 @@ class Scene:
 
     def __init__(self, cluster: Cluster, stack: ExitStack) -> None:
         self.mover, self.reader = (stack.enter_context(cluster.connect(DATABASE)) for _ in range(2))
-        self._home = [stack.enter_context(server_connection(server)) for server in cluster.servers]
+        self._home = [stack.enter_context(connect_server(server)) for server in cluster.servers]
         self._thread = stack.enter_context(ThreadPoolExecutor(1))
         self._code = next(CODES)
         for table in TABLES:
