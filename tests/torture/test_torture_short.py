@@ -9,7 +9,8 @@ from tests.torture.faults.schedule import possible_kinds
 from tests.torture.round import Round, RoundOptions, Tally
 
 FIXED_SEED = 20_261_121
-ROUND_S = 4.5
+ROUND_S = 6.0
+"""No less: so there is always time for a fault."""
 AT_ONCE = 5
 WORKLOADS = ("append", "bank", "register", "equal-counters", "unique-keys", "set-cas", "insert-delete")
 SLOW = {"full-disk", "clock", "proxy-crowd"}
