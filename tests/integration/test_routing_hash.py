@@ -151,7 +151,8 @@ async def test_strings_are_equal_exactly_when_their_canonical_forms_are(server: 
         f"CREATE TABLE u ({table}, KEY (v))",
         f"INSERT INTO u VALUES {numbered(values)}",
     )
-    scanned = "SELECT a.i, b.i FROM u AS a JOIN u AS b IGNORE INDEX (v) ON a.v = b.v WHERE a.i < b.i"
+    # No condition to join by: MySQL's hash join (9.7) tells 'a' from 'a\u00a0' in utf8mb4_unicode_ci, no index does.
+    scanned = "SELECT a.i, b.i FROM u AS a JOIN u AS b WHERE a.i < b.i AND (a.v = b.v) + 0"
     looked_up = (
         "SELECT a.i, b.i FROM u AS a STRAIGHT_JOIN u AS b FORCE INDEX (v) ON a.v = b.v WHERE a.i < b.i"
     )
