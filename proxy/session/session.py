@@ -7,9 +7,10 @@ engine's.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
 from proxy.executor.answers import Answer
 from proxy.executor.client import Client, Login
@@ -19,6 +20,7 @@ from proxy.executor.warnings import Condition
 from proxy.session.conversation import Conversation
 from proxy.session.fast_path import FastPath
 from proxy.session.field_list import field_list
+from proxy.session.killing import kill_thread
 from proxy.session.prepared import PreparedStatements
 from proxy.session.preparing import definitions
 from proxy.session.process import Process
@@ -32,6 +34,7 @@ from proxy.wire.responses import EofPacket, make_eof, make_variable_change
 from proxy.wire.statements import make_prepare_ok
 
 Pending = Coroutine[Any, Any, None] | None
+KILL_AGAIN_S: Final = 0.1
 
 
 class Session:
@@ -258,7 +261,21 @@ class Session:
             self._stop_running(query_only=True)
 
     def kill_query(self) -> None:
-        self._stop_running(query_only=True)
+        if self._talk.running is not None:
+            self._process.spawn(self._kill_statement())
+
+    async def _kill_statement(self) -> None:
+        """Again until it is over: a shard forgets a KILL that comes before the statement, as while that waits here."""
+        talk, services = self._talk, self._process.services
+        statement, since = talk.running, talk.since
+        while talk.running is statement and talk.since == since:
+            await asyncio.gather(
+                *(
+                    kill_thread(services, shard, thread, "QUERY")
+                    for shard, thread in talk.connections.running()
+                )
+            )
+            await asyncio.sleep(KILL_AGAIN_S)
 
     def kill_connection(self) -> None:
         self._client.kill()

@@ -11,6 +11,7 @@ import pymysql
 import pytest
 from pymysql.connections import Connection
 
+from proxy.server.main import sessions_share
 from tests.conftest import StartServers
 from tests.integration.conftest import Cluster, StartCluster, open_cluster
 
@@ -162,6 +163,33 @@ async def test_the_proxy_says_good_bye_to_idle_clients_when_it_stops(own_cluster
     await cluster.proxy.stop()
     assert errno(client, "SELECT 1") in (1053, 2006, 2013)
     assert not cluster.proxy.running
+
+
+async def test_kill_query_reaches_a_statement_that_is_not_on_its_shard_yet(
+    fresh_shard_servers: StartServers, tmp_path: Path
+) -> None:
+    """It waits for a connection when it is killed, and for a row's lock when it has one."""
+    cluster = await open_cluster(await fresh_shard_servers(count=1), tmp_path, max_connections=5)
+    holders: list[Connection[Any]] = []
+    try:
+        with cluster.connect() as client:
+            fill(client)
+        with cluster.connect("bank") as victim, cluster.connect() as killer:
+            number = run(victim, "SELECT CONNECTION_ID()")[0][0]
+            for row in range(sessions_share(5)):
+                holders.append(cluster.connect("bank", autocommit=False))
+                run(holders[-1], f"UPDATE account SET balance = 0 WHERE id = {row}")
+            update = "UPDATE account SET balance = 1 WHERE id = 0"
+            async with asyncio.timeout(2.8), asyncio.TaskGroup() as group:  # 3 s is the time-out of the lock
+                killed = group.create_task(asyncio.to_thread(errno, victim, update))
+                await asyncio.sleep(0.3)
+                run(killer, f"KILL QUERY {number}")
+                holders.pop().close()
+            assert killed.result() == 1317
+    finally:
+        for holder in holders:
+            holder.close()
+        await cluster.proxy.stop()
 
 
 async def test_more_transactions_than_connections_wait_and_all_come_through(
