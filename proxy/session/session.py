@@ -32,6 +32,7 @@ from proxy.wire.capabilities import Capability
 from proxy.wire.packets import frame_all
 from proxy.wire.responses import EofPacket, make_eof, make_variable_change
 from proxy.wire.statements import make_prepare_ok
+from txguard.engine.concurrent import gather
 
 Pending = Coroutine[Any, Any, None] | None
 KILL_AGAIN_S: Final = 0.1
@@ -115,6 +116,7 @@ class Session:
         """Each statement has its own result; the first that fails ends the command."""
         texts = split_statements(sql.decode("utf-8", "surrogateescape")) or [""]
         for index, text in enumerate(texts):
+            self._talk.begins(sql)  # Each has its own time, and a KILL QUERY is for the one that it met.
             part = self._talk.limited(text.encode("utf-8", "surrogateescape"))
             planned = self._process.plan(part, self._talk.state.database)
             await self._query(planned, more=index + 1 < len(texts))
@@ -269,12 +271,8 @@ class Session:
         talk, services = self._talk, self._process.services
         statement, since = talk.running, talk.since
         while talk.running is statement and talk.since == since:
-            await asyncio.gather(
-                *(
-                    kill_thread(services, shard, thread, "QUERY")
-                    for shard, thread in talk.connections.running()
-                )
-            )
+            running = talk.connections.running()
+            await gather([kill_thread(services, shard, thread, "QUERY") for shard, thread in running])
             await asyncio.sleep(KILL_AGAIN_S)
 
     def kill_connection(self) -> None:
