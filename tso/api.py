@@ -118,6 +118,12 @@ class Tso(Leader, Protocol):
         """
         ...
 
+    def dependencies_decided_nowait(
+        self, start_ts: Timestamp, dependencies: Collection[Timestamp], shard: ShardName
+    ) -> bool:
+        """[R4] Whether `wait_dependencies` would return at once. False: use it, and it says what is the matter."""
+        ...
+
     async def decide(self, start_ts: Timestamp, outcome: Outcome) -> None:
         """The outcome is known, but the commit stays outstanding (an undo is still to come)."""
         ...

@@ -166,6 +166,11 @@ class RemoteTso(Tso):
     ) -> None:
         raise NotImplementedError("only a commit that began by begin_commit_nowait waits afterwards")
 
+    def dependencies_decided_nowait(
+        self, start_ts: Timestamp, dependencies: Collection[Timestamp], shard: ShardName
+    ) -> bool:
+        return False
+
     def end_commit_nowait(self, start_ts: Timestamp, outcome: Outcome) -> None:
         if self._connection is not None:
             self._connection.tell(m.EndCommit(start_ts, outcome))

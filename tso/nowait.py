@@ -10,7 +10,7 @@ from collections.abc import Collection
 from mypy_extensions import mypyc_attr
 
 from tso.clock import BoundReached, HybridClock
-from tso.errors import TransactionUnknown
+from tso.errors import DependencyRolledBack, TransactionUnknown
 from tso.lease import Lease
 from tso.types import Begun, CommitBegun, Outcome, ShardName, Timestamp
 from tso.window import LOCAL_SESSION, SessionId, Window
@@ -62,6 +62,18 @@ class NowaitOracle:
         commit_ts = self._clock.next()
         self._window.begin_commit(start_ts, commit_ts, participants)
         return commit_ts
+
+    def dependencies_decided_nowait(
+        self, start_ts: Timestamp, dependencies: Collection[Timestamp], shard: ShardName
+    ) -> bool:
+        try:
+            waiter = self._window.wait_earlier(start_ts, dependencies, shard)
+        except (DependencyRolledBack, TransactionUnknown):
+            return False
+        if waiter is None:
+            return True
+        waiter.withdraw()
+        return False
 
     def end_commit_nowait(self, start_ts: Timestamp, outcome: Outcome) -> None:
         self._window.end_commit(start_ts, outcome)

@@ -73,7 +73,7 @@ async def test_a_tombstone_outlives_the_local_transaction_that_it_must_refuse(le
     assert await ledger.engine.resolver.resolve(orphan) is Outcome.ROLLED_BACK
     await until_a_second_old(ledger)
     await ledger.engine.cleaner.clean_once()
-    late = prewrite_statement(ledger.tso.epoch, txn.started(), orphan.commit_ts, (S0, S1))
+    late = prewrite_statement(ledger.tso.epoch, orphan.commit_ts, (S0, S1))
     for name in (S0, S1):
         with pytest.raises(ShardError) as refused:
             await txn.branches[name].connection.run([late], 5)

@@ -60,7 +60,7 @@ async def test_a_prewrite_that_arrives_after_the_undo_finds_a_tombstone(
         with pytest.raises(Conflict):
             await txn.commit()
         assert txn.start_ts is not None and txn.commit_ts is not None
-        late = [prewrite_statement(ledger.tso.epoch, txn.start_ts, txn.commit_ts, (S0, S1))]
+        late = [prewrite_statement(ledger.tso.epoch, txn.commit_ts, (S0, S1))]
         with pytest.raises(ShardError) as refused:
             await server_side.run(late, 5)
         assert refused.value.errno == 1062

@@ -11,7 +11,7 @@ import pytest
 
 from tests.fakes.ledger import Ledger
 from tests.isolation.scenes import commit_that_will_be_rolled_back, stored_balance
-from tso.types import ShardName
+from tso.types import Outcome, ShardName
 from txguard.engine import failpoints
 from txguard.engine.commit_on import OnDone, Rest, hand_over
 from txguard.engine.committing import commit_nowait
@@ -101,6 +101,65 @@ async def test_a_prewrite_waits_for_its_dependency_alone(
     assert guarded == [True, True, False], "guarded, guarded and held back, and once more"
     assert await stored_balance(ledger, 0) == 143
     assert await ledger.total() == 1251
+
+
+async def test_a_dependency_that_was_decided_by_then_costs_one_more_prewrite(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, txn = ledger.begin(), ledger.begin()
+    await ledger.add(other, 0, -7)
+    await ledger.add(other, 1, +7)
+    decide = asyncio.Event()
+    hold_at_its_end(other, decide, monkeypatch)
+    async with asyncio.TaskGroup() as group:
+        decided = group.create_task(other.commit())
+        while await stored_balance(ledger, 0) == 100:
+            await asyncio.sleep(0.005)
+        await ledger.add(txn, 0, +50)
+        connection, sent = txn.branches[ShardName("s0")].connection, list[str]()
+        run = connection.run_nowait
+
+        def late(statements: Sequence[str], *rest: Any) -> None:
+            sent.extend(statements)
+            decide.set()
+            decided.add_done_callback(lambda _: run(statements, *rest))
+
+        monkeypatch.setattr(connection, "run_nowait", late)
+        monkeypatch.setattr(ledger.tso, "wait_dependencies", None)
+        await without_a_task(txn)
+    assert ["_guarded`(" in statement for statement in sent] == [True, False]
+    assert await stored_balance(ledger, 0) == 143
+    assert await ledger.total() == 1250
+
+
+async def test_more_dependencies_than_an_error_can_list_are_asked_for(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, txn = ledger.begin(), ledger.begin()
+    await ledger.add(txn, 0, +50)
+    writers = [txn.started() - 100 + number for number in range(20)]
+    listed = ",".join(map(str, writers))
+    await txn.run(txn.branches[ShardName("s0")], [f"SET @txg_deps = '{listed}'"])
+    sent, waited_for = prewrites_of([txn], monkeypatch), list[Any]()
+    wait = ledger.tso.wait_dependencies
+
+    async def spy(start_ts: Any, dependencies: Any, *rest: Any) -> None:
+        waited_for.append(dependencies)
+        await wait(start_ts, dependencies, *rest)
+
+    monkeypatch.setattr(ledger.tso, "wait_dependencies", spy)
+    await ledger.add(other, 1, -1)
+    await ledger.add(other, 2, +1)
+    other.commit_ts = await ledger.tso.begin_commit(
+        other.started(), (ShardName("s0"), ShardName("s1")), [], [], 1
+    )
+    txn.written_by = other.commit_ts
+    await without_a_task(txn)
+    await ledger.tso.end_commit(other.started(), Outcome.ROLLED_BACK)
+    await other.rollback()
+    assert waited_for == [set(writers)]
+    assert ["_guarded`(" in statement for statement in sent] == [True, False]
+    assert await stored_balance(ledger, 0) == 150
 
 
 def hold_at_its_end(held: Transaction, decide: asyncio.Event, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from txguard.engine.commit_on import OnDone
 from txguard.engine.install import DATABASE, HELD_BACK, prewrite_procedure
 from txguard.engine.shard import ConnectionLost, ShardError
 from txguard.engine.states import TransactionState
+from txguard.engine.triggers import EVERYTHING
 
 if TYPE_CHECKING:
     from txguard.engine.transaction import Transaction
@@ -31,18 +32,17 @@ PREWRITE = f"CALL `{DATABASE}`.`prewrite_"
 
 def prewrite_statement(
     epoch: int,
-    start_ts: Timestamp,
     commit_ts: Timestamp,
     participants: Sequence[ShardName],
     *,
     guarded: bool = False,
 ) -> str:
-    """The commit record through the epoch's view, COMMIT.
+    """The commit record through the epoch's view, COMMIT, of the transaction whose variables the connection has.
 
     `guarded`: HELD_BACK instead, where the transaction replaced versions that may be undecided [R4].
     """
     names = f"'{','.join(participants)}'" if len(participants) > 1 else "NULL"
-    return f"CALL {prewrite_procedure(epoch, guarded=guarded)}({start_ts},{commit_ts},{names})"
+    return f"CALL {prewrite_procedure(epoch, guarded=guarded)}({commit_ts},{names})"
 
 
 def _passing(name: str, go_on: Callable[[Exception | None], None]) -> None:
@@ -100,15 +100,13 @@ class Committing:
 
     def prewrite(self) -> None:
         for branch in tuple(self.pending):
-            _passing("prewrite_before_send", partial(self.send, branch))
+            _passing("prewrite_before_send", partial(self.send, branch, guarded=self.guarded))
 
-    def send(self, branch: Branch, error: Exception | None) -> None:
+    def send(self, branch: Branch, error: Exception | None, *, guarded: bool = False) -> None:
         txn = self.txn
         assert txn.commit_ts is not None
         if error is None:
-            statement = prewrite_statement(
-                txn.epoch, txn.started(), txn.commit_ts, self._participants, guarded=self.guarded
-            )
+            statement = prewrite_statement(txn.epoch, txn.commit_ts, self._participants, guarded=guarded)
             timeout_s = txn.engine.settings.prewrite_timeout_s
             try:
                 branch.connection.run_nowait([statement], partial(self._answered, branch), timeout_s)
@@ -121,10 +119,14 @@ class Committing:
         _passing("prewrite_one_done", lambda failed: self.one_done(branch, error or failed))
 
     def one_done(self, branch: Branch, error: Exception | None) -> None:
-        self.pending.remove(branch)
         if self.guarded and isinstance(error, ShardError) and error.errno == HELD_BACK:
+            if not self._failures and self._are_decided(error.message, branch.shard):
+                self.send(branch, None)
+                return
             self.held_back.append(branch)
+            self.pending.remove(branch)
         else:
+            self.pending.remove(branch)
             self._let_go(branch, error)
         if self.pending:
             return
@@ -137,6 +139,14 @@ class Committing:
             self.on_done(commit_on.settle_dependencies(self))
         else:
             _passing("commit_before_end", self._end)
+
+    def _are_decided(self, listed: str, shard: ShardName) -> bool:
+        """[R4] Of what HELD_BACK has listed: whether there is nothing to wait for any more, as mostly."""
+        if not listed or listed == EVERYTHING:
+            return False
+        txn = self.txn
+        dependencies = [Timestamp(int(writer)) for writer in listed.split(",")]
+        return txn.engine.tso.dependencies_decided_nowait(txn.started(), dependencies, shard)
 
     def _let_go(self, branch: Branch, error: Exception | None) -> None:
         """The connection goes back, or is dropped with all that the transaction has done on it."""
@@ -192,11 +202,11 @@ def commit_nowait(txn: Transaction, on_done: OnDone) -> bool:
     Not before a `commit_ts` has been taken: then `on_done` is called in any case.
     """
     writers = [branch for branch in txn.branches.values() if branch.wrote]
-    if not writers or txn.state is not TransactionState.ACTIVE or failpoints.active("commit_before_begin"):
+    if not writers or txn.state is not TransactionState.ACTIVE or "commit_before_begin" in failpoints.armed:
         return False
     participants = tuple(sorted(branch.shard for branch in writers))
     looked_at = [branch.shard for branch in txn.branches.values() if branch.depends_on_all]
-    without_r4 = failpoints.active("without_R4")
+    without_r4 = "without_R4" in failpoints.armed
     begun = txn.engine.tso.begin_commit_nowait(
         txn.started(), participants, () if without_r4 else looked_at, txn.written_by
     )

@@ -8,6 +8,7 @@ completes.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final
 
@@ -107,7 +108,16 @@ INSTALL_STATEMENTS: Final = (
 )
 
 HELD_BACK: Final = 9107
-"""A prewrite's error: nothing has happened, the dependencies must be looked at first. No client sees it."""
+"""A prewrite's error: nothing has happened, the dependencies must be looked at first. No client sees it.
+
+Its text is `@txg_deps`, or empty where that is longer than a text may be."""
+
+_HOLD_BACK: Final = f"SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {HELD_BACK}, MESSAGE_TEXT ="
+_GUARD: Final = (
+    f"IF CHAR_LENGTH(@txg_deps) <= 128 THEN {_HOLD_BACK} @txg_deps; "
+    f"ELSEIF @txg_deps IS NOT NULL THEN {_HOLD_BACK} ''; END IF; "
+)
+"""A MESSAGE_TEXT has 128 characters. Source: MySQL 8.0 manual, "SIGNAL Statement"."""
 
 CLEAR_VARIABLES: Final = "SET @txg_start_ts=NULL,@txg_read_ts=NULL,@txg_too_new=NULL,@txg_deps=NULL"
 """What ends a transaction's right to write on a connection. The next one there sets what is not NULL, and no more."""
@@ -158,6 +168,7 @@ def create_epoch_view_statement(epoch: int) -> str:
     )
 
 
+@functools.cache
 def prewrite_procedure(epoch: int, *, guarded: bool) -> str:
     """The quoted name of the procedure that prewrites for a coordinator of this epoch."""
     return f"`{DATABASE}`.`prewrite_{epoch}{'_guarded' if guarded else ''}`"
@@ -166,22 +177,23 @@ def prewrite_procedure(epoch: int, *, guarded: bool) -> str:
 def create_prewrite_statement(epoch: int, *, guarded: bool) -> str:
     """One statement in place of three: a server parses it once a connection, and answers once.
 
-    An error of the INSERT (a tombstone, a dropped view) leaves it before the COMMIT. The guarded one does nothing
-    but raise HELD_BACK where the transaction has replaced versions that may be undecided [R4].
+    An error of the INSERT (a tombstone, a dropped view) leaves it before the COMMIT, and who sees it fail drops the
+    connection. The guarded one does nothing but raise HELD_BACK where the transaction has replaced versions that may
+    be undecided [R4].
 
-    A CALL takes its time for each parameter, most of all for a wide VARCHAR, and for each variable that is set.
+    A CALL takes its time for each parameter, most of all for a wide VARCHAR, for each statement and each variable that
+    is set: `start_ts` is the connection's, and there is one IF where nothing is unusual. Cleared before the COMMIT,
+    nothing is left to do behind the flush.
     """
-    guard = (
-        f"IF @txg_deps IS NOT NULL THEN SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {HELD_BACK}, "
-        "MESSAGE_TEXT = 'it has dependencies'; END IF; "
+    insert = (
+        f"INSERT INTO {epoch_view(epoch)} (start_ts, commit_ts, state, participants) "
+        "VALUES (@txg_start_ts, c, 'C', p)"
     )
     return (
-        f"CREATE PROCEDURE {prewrite_procedure(epoch, guarded=guarded)}"
-        "(IN s BIGINT UNSIGNED, IN c BIGINT UNSIGNED, IN p TEXT) "
-        f"SQL SECURITY INVOKER BEGIN {guard if guarded else ''}"
-        f"INSERT INTO {epoch_view(epoch)} (start_ts, commit_ts, state, participants) VALUES (s, c, 'C', p); COMMIT; "
-        "IF @txg_read_ts IS NULL AND @txg_deps IS NULL THEN SET @txg_start_ts=NULL; "
-        f"ELSE {CLEAR_VARIABLES}; END IF; END"
+        f"CREATE PROCEDURE {prewrite_procedure(epoch, guarded=guarded)}(IN c BIGINT UNSIGNED, IN p TEXT) "
+        "SQL SECURITY INVOKER BEGIN "
+        f"IF @txg_read_ts IS NULL AND @txg_deps IS NULL THEN {insert}; SET @txg_start_ts=NULL; "
+        f"ELSE {_GUARD if guarded else ''}{insert}; {CLEAR_VARIABLES}; END IF; COMMIT; END"
     )
 
 
