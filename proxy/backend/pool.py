@@ -86,7 +86,8 @@ class BackendPool:
         self.siblings: Sequence[BackendPool] = ()
         """Other pools to the same shard: one that finds it up has them try again at once."""
         self._refusals = Refusals(name)
-        self._lending = Lending()
+        self.lending = Lending()
+        """For whoever has no time for `acquire_nowait` and `release`: this module is not compiled."""
         self._all: set[BackendConnection] = set()
         self._open = 0
         self._opened_total = self._failed_total = 0
@@ -107,8 +108,8 @@ class BackendPool:
             last_error=self._circuit.last_error,
             server_version=self._server_version,
             open=self._open,
-            idle=len(self._lending.idle),
-            waiting=len(self._lending.waiters),
+            idle=len(self.lending.idle),
+            waiting=len(self.lending.waiters),
             max_connections=self.max_connections,
             opened_total=self._opened_total,
             failed_total=self._failed_total,
@@ -118,7 +119,7 @@ class BackendPool:
 
     def acquire_nowait(self, profile: SessionProfile) -> BackendConnection | None:
         """An idle connection, or None: none is idle, or others wait in line."""
-        return self._lending.take(profile)
+        return self.lending.take(profile)
 
     async def acquire(self, timeout_s: float, profile: SessionProfile = DEFAULT_PROFILE) -> BackendConnection:
         """A connection that will run under `profile`. Raises ShardUnavailable; nothing was sent then."""
@@ -134,12 +135,12 @@ class BackendPool:
     def release(self, connection: Connection) -> None:
         """Give back. One that cannot be used again is dropped; a closed one is already forgotten."""
         assert isinstance(connection, BackendConnection)
-        self._lending.give_back(connection)
+        self.lending.give_back(connection)
 
     async def _acquire(self, profile: SessionProfile) -> BackendConnection:
         reserved = False
         while True:
-            if self._lending.closed:
+            if self.lending.closed:
                 raise ShardUnavailable(f"shard {self._name}: the pool is closed")
             if reserved or self._reserve(profile):
                 reserved = False
@@ -148,7 +149,7 @@ class BackendPool:
                 except _ShardFull:
                     if not self._all:
                         raise
-                    if (unlike := self._lending.idle.pop_unlike(profile.found_rows)) is not None:
+                    if (unlike := self.lending.idle.pop_unlike(profile.found_rows)) is not None:
                         unlike.close()
                 else:
                     if connection is not None:
@@ -169,7 +170,7 @@ class BackendPool:
         if self._all and asyncio.get_running_loop().time() < self._full_until:
             return False
         if self._open >= self.max_connections:
-            unlike = self._lending.idle.pop_unlike(profile.found_rows)
+            unlike = self.lending.idle.pop_unlike(profile.found_rows)
             if unlike is None:
                 return False
             unlike.close()
@@ -180,7 +181,7 @@ class BackendPool:
         """Until there is something to be had; at a full shard, room may also be left by others, unnoticed."""
         pause_s = None if self._full_text is None else FULL_PAUSE_S
         waiter = Waiter(asyncio.get_running_loop().create_future(), profile)
-        self._lending.waiters.append(waiter)
+        self.lending.waiters.append(waiter)
         try:
             async with asyncio.timeout(pause_s):
                 try:
@@ -188,8 +189,8 @@ class BackendPool:
                 except asyncio.CancelledError:
                     if waiter.future.done() and not waiter.future.cancelled():
                         self._pass_on(waiter.future.result())
-                    elif waiter in self._lending.waiters:
-                        self._lending.waiters.remove(waiter)
+                    elif waiter in self.lending.waiters:
+                        self.lending.waiters.remove(waiter)
                     raise
         except TimeoutError:
             return Grant.LOOK
@@ -204,10 +205,10 @@ class BackendPool:
     def _leave(self) -> None:
         """One connection fewer: room for the first in line."""
         self._open -= 1
-        while self._lending.waiters and self._open < self.max_connections:
+        while self.lending.waiters and self._open < self.max_connections:
             if self._circuit.state is CircuitState.PROBING:
                 return
-            waiter = self._lending.waiters.popleft()
+            waiter = self.lending.waiters.popleft()
             if not waiter.future.done():
                 self._open += 1
                 waiter.future.set_result(Grant.ROOM)
@@ -304,12 +305,12 @@ class BackendPool:
 
     def _connection_closed(self, connection: BackendConnection) -> None:
         self._all.discard(connection)
-        self._lending.idle.remove(connection)
+        self.lending.idle.remove(connection)
         self._leave()
 
     def _wake_all(self) -> None:
         """The probe is over: everybody in line looks again, in order."""
-        waiting, self._lending.waiters = self._lending.waiters, deque()
+        waiting, self.lending.waiters = self.lending.waiters, deque()
         for waiter in waiting:
             if not waiter.future.done():
                 waiter.future.set_result(Grant.LOOK)
@@ -318,7 +319,7 @@ class BackendPool:
 
     def trim(self, rounds: int) -> None:
         """Close what was idle in each of the last `rounds` calls. Counted, so that a release looks at no clock."""
-        for connection in list(self._lending.idle):
+        for connection in list(self.lending.idle):
             connection.idle_rounds += 1
             if connection.idle_rounds > rounds:
                 connection.close()
@@ -331,7 +332,7 @@ class BackendPool:
 
     def close(self) -> None:
         """Drop every connection; who waits gets ShardUnavailable."""
-        self._lending.closed = True
+        self.lending.closed = True
         for connection in list(self._all):
             connection.close()
         self._wake_all()

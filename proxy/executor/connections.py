@@ -38,7 +38,7 @@ class SessionConnections:
             connection.wanted_profile = connection.profile if connection.profile == profile else profile
 
     def acquire_nowait(self, shard: ShardName) -> BackendConnection | None:
-        connection = self._pools[shard].acquire_nowait(self.profile)
+        connection = self._pools[shard].lending.take(self.profile)
         if connection is not None:
             self.held[connection] = shard
         return connection
@@ -50,7 +50,7 @@ class SessionConnections:
     def release(self, shard: ShardName, connection: RelayConnection) -> None:
         assert isinstance(connection, BackendConnection)
         self.held.pop(connection, None)
-        self._pools[shard].release(connection)
+        self._pools[shard].lending.give_back(connection)
 
     @contextmanager
     def protected(self) -> Iterator[None]:

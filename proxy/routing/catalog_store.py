@@ -75,17 +75,11 @@ class CatalogStore:
         self.authority = min(shards)
         self.weights = ServerWeights(shards, timeout_s)
         self._timeout_s = timeout_s
-        self._current: Catalog | None = None
+        self.current: Catalog
+        """The published snapshot, from the first load on."""
         self._rows: dict[TableId, TableRow] = {}
         self._installed: set[ShardName] = set()
         self._loading = asyncio.Lock()
-
-    @property
-    def current(self) -> Catalog:
-        """The published snapshot. Raises RuntimeError before the first load."""
-        if self._current is None:
-            raise RuntimeError("the catalog has not been loaded")
-        return self._current
 
     @property
     def rows(self) -> Mapping[TableId, TableRow]:
@@ -113,8 +107,8 @@ class CatalogStore:
             await self._copy(stored, views)
             contents = await self._contents(stored, views)
             self._rows = {row.id: row for row in stored.tables}
-            self._current = Catalog(contents, self.weights)
-            return self._current
+            self.current = Catalog(contents, self.weights)
+            return self.current
 
     async def refresh(self) -> Catalog:
         """Load again if another proxy changed the catalog, or if a part of it could not be read last time."""
@@ -242,9 +236,7 @@ class CatalogStore:
         self, stored: StoredCatalog, views: Mapping[ShardName, _ShardView]
     ) -> tuple[list[Table], frozenset[TableId]]:
         """Every table that can be read; those already published are kept while their row is the same."""
-        known = (
-            {(table.schema, table.name): table for table in self._current.tables()} if self._current else {}
-        )
+        known = {(table.schema, table.name): table for table in self.current.tables()} if self._rows else {}
         tables = [known[row.id] for row in stored.tables if row.id in known and self._rows.get(row.id) == row]
         kept = {(table.schema, table.name) for table in tables}
         wanted: dict[ShardName, list[TableRow]] = {}
