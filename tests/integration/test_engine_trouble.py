@@ -29,6 +29,7 @@ from tso.errors import OutcomeContradiction, TsoUnavailable
 from tso.types import Outcome, ShardName, Timestamp
 from txguard.engine import failpoints
 from txguard.engine.aiomysql_shard import AiomysqlConnections, AiomysqlShard
+from txguard.engine.blockers import FRESH_AFTER_S, kill_transactions_of_own_user
 from txguard.engine.engine import Engine
 from txguard.engine.settings import EngineSettings
 from txguard.engine.shard import ShardError
@@ -332,6 +333,23 @@ async def test_a_deposed_coordinator_that_wakes_up(
             await idle.rollback()
             assert await new.locks_left(5) == 0
             assert await new.total() == TOTAL
+
+
+async def test_what_a_dead_coordinator_left_open_is_ended_also_where_somebody_has_just_looked(
+    ledger: Ledger,
+) -> None:
+    """The server goes on showing the copy of its list of transactions that it made for that look."""
+    left = ledger.begin()
+    shard = ledger.shards[S0]
+    async with shard.connection() as looking, shard.connection() as fencing:
+        await asyncio.sleep(2 * FRESH_AFTER_S)
+        await looking.run(["SELECT * FROM information_schema.innodb_trx"], 5)
+        await ledger.add(left, 0, -7)
+        await kill_transactions_of_own_user(fencing, SETTINGS)
+        assert not fencing.in_transaction
+    with pytest.raises(TxGuardError):
+        await ledger.add(left, 0, -7)
+    await left.rollback()
 
 
 async def test_commit_records_go_through_the_view_of_the_epoch_in_which_the_transaction_began(
