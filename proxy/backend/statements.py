@@ -13,12 +13,13 @@ HIGH_WATER_BYTES = 1024 * 1024
 """How much of a streamed answer is held at once."""
 
 
-class TextStatement(NamedTuple):
+class TextStatement:
     """COM_QUERY: one statement in the session's character set, without a semicolon at its end."""
 
-    sql: bytes
-    stream: bool = True
-    limit_bytes: int | None = None
+    __slots__ = ("limit_bytes", "sql", "stream")
+
+    def __init__(self, sql: bytes, stream: bool = True, limit_bytes: int | None = None) -> None:
+        self.sql, self.stream, self.limit_bytes = sql, stream, limit_bytes
 
 
 class PreparedStatement(NamedTuple):

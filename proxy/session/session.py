@@ -1,8 +1,8 @@
 """One client's session: what the front connection hands commands to (`proxy.server.handler.Session`).
 
-Owns the commands. A statement tries the fast path first; everything else runs as a coroutine under `_guarded`,
-which turns whatever goes wrong into the client's error and keeps the phase of the transaction in line with the
-engine's.
+Owns the commands; those that bring a statement come by `entry.py`. What takes time runs as a coroutine under
+`_guarded`, which turns whatever goes wrong into the client's error and keeps the phase of the transaction in line
+with the engine's.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from proxy.executor.client_errors import client_error
 from proxy.executor.execution import BoundStatement
 from proxy.executor.warnings import Condition
 from proxy.session.conversation import Conversation
+from proxy.session.entry import Pending, StatementEntry
 from proxy.session.fast_path import FastPath
 from proxy.session.field_list import field_list
 from proxy.session.killing import kill_thread
-from proxy.session.prepared import PreparedStatements
 from proxy.session.preparing import definitions
 from proxy.session.process import Process
 from proxy.session.query_engine import QueryEngine
@@ -34,17 +34,14 @@ from proxy.wire.responses import EofPacket, make_eof, make_variable_change
 from proxy.wire.statements import make_prepare_ok
 from txguard.engine.concurrent import gather
 
-Pending = Coroutine[Any, Any, None] | None
 KILL_AGAIN_S: Final = 0.1
 
 
-class Session:
+class Session(StatementEntry):
     def __init__(self, process: Process, client: Client, login: Login) -> None:
-        self._process = process
-        self._client = client
+        super().__init__(process, client)
         self._login = login
         self._talk = Conversation(process, login, client.connection_id)
-        self._statements = PreparedStatements(process.limits.max_packet_bytes)
         self._query_engine = QueryEngine(self._talk)
         self._fast_path = FastPath(self._talk, client, self._query_engine, self._carry_on)
         if login.capabilities & Capability.SESSION_TRACK:
@@ -99,19 +96,6 @@ class Session:
 
     # ------------------------------------------------------------ statements
 
-    def on_query(self, sql: bytes) -> Pending:
-        process = self._process
-        process.registry.counters.queries += 1
-        if self._client.multi_statements and b";" in sql:
-            return self._guarded(sql, self._query_several(sql))
-        try:
-            planned = self._fast_path.query(sql)
-        except Exception as error:
-            self._talk.is_over()
-            self._send_error(error)
-            return None
-        return None if planned is None else self._guarded(sql, self._query(planned))
-
     async def _query_several(self, sql: bytes) -> None:
         """Each statement has its own result; the first that fails ends the command."""
         texts = split_statements(sql.decode("utf-8", "surrogateescape")) or [""]
@@ -151,17 +135,6 @@ class Session:
         prepared = self._statements.add(sql, planned.parameters)
         packets = make_prepare_ok(prepared.statement_id, parameters, columns, status=talk.status())
         self._client.finish(packets)
-
-    def on_execute(self, payload: bytes) -> Pending:
-        self._process.registry.counters.queries += 1
-        try:
-            prepared, bound = self._statements.bind(payload)
-            declined = self._fast_path.execute(bound)
-        except Exception as error:
-            self._talk.is_over()
-            self._send_error(error)
-            return None
-        return None if declined is None else self._guarded(prepared.sql, self._query(*declined))
 
     def on_stmt_reset(self, statement_id: int) -> Pending:
         try:

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from proxy.routing.tables import Table
 from proxy.sql.merge_spec import Merge
@@ -353,11 +352,12 @@ Plan = (
 )
 
 
-class Planned(NamedTuple):
+class Planned:
     """One statement's plan. `sql` is the client's bytes as UTF-8 with surrogate escapes; encode it the same way."""
 
-    plan: Plan
-    sql: str
-    literals: tuple[str, ...]
-    parameters: int
-    """How many parameter markers the statement has."""
+    __slots__ = ("literals", "parameters", "plan", "sql")
+
+    def __init__(self, plan: Plan, sql: str, literals: tuple[str, ...], parameters: int) -> None:
+        self.plan, self.sql, self.literals = plan, sql, literals
+        self.parameters = parameters
+        """How many parameter markers the statement has."""

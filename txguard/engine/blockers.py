@@ -3,8 +3,9 @@
 The rules: only an undo kills, and only who blocks it: such a transaction has replaced or locked a version that is
 being undone and could not commit; or a new epoch, what the last one left open. And only on fresh news: both servers
 show a copy of their tables that they renew when nobody has looked for 0.1 s, so whoever looks more often would kill by
-an old one, and by then another client may be on that connection. Sources: MySQL manual, "The data_lock_waits Table"; MariaDB Knowledge Base, "Information Schema
-INNODB_LOCK_WAITS Table"; MariaDB storage/innobase/trx/trx0i_s.cc, CACHE_MIN_IDLE_TIME.
+an old one, and by then another client may be on that connection. Sources: MySQL manual, "The data_lock_waits Table";
+MariaDB Knowledge Base, "Information Schema INNODB_LOCK_WAITS Table"; storage/innobase/trx/trx0i_s.cc of both,
+CACHE_MIN_IDLE_TIME.
 """
 
 from __future__ import annotations

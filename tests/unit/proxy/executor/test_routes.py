@@ -8,7 +8,7 @@ from proxy.errors import NotSupported
 from proxy.executor.asked_routes import shards
 from proxy.executor.execution import Execution, Reading
 from proxy.executor.routes import shards_nowait
-from proxy.sql.plan import QueryPlan
+from proxy.sql.plan import Planned, QueryPlan
 from tests.unit.proxy.executor.test_inserts import catalog
 from tests.unit.proxy.routing.routing_fakes import SHARDS
 from tests.unit.proxy.sql.planner_catalog import SCHEMAS, plan, session_text
@@ -77,7 +77,7 @@ async def test_two_tables_must_be_on_one_shard() -> None:
 def test_a_latin1_client_s_key_is_read_in_latin1() -> None:
     planned = plan("SELECT 'x'")
     raw = b"SELECT '\xe9'".decode("utf-8", "surrogateescape")
-    planned = planned._replace(sql=raw, literals=("'\udce9'",))
+    planned = Planned(planned.plan, raw, ("'\udce9'",), planned.parameters)
     from proxy.sql.operands import Literal
 
     assert Execution(planned, session_text, Reading(codec="cp1252")).key(Literal(0)) == "é"
