@@ -28,18 +28,20 @@ async def show_shards(sources: Sources) -> LocalResult:
     rows = []
     for name, pool in sources.services.pools.items():
         figures, control = pool.statistics(), sources.services.control[name].statistics()
+        # No client has needed the shard yet: then the proxy's own connections know more.
+        known = figures if figures.server_version or figures.last_error else control
         rows.append(
             (
                 name,
                 figures.address,
-                figures.state.value,
-                figures.server_version.removeprefix("5.5.5-"),
+                known.state.value,
+                known.server_version.removeprefix("5.5.5-"),
                 figures.open + control.open,
                 figures.idle + control.idle,
                 figures.waiting + control.waiting,
                 figures.max_connections + control.max_connections,
                 None if outstanding is None else outstanding[name],
-                figures.last_error,
+                known.last_error,
             )
         )
     return LocalResult.of(_NAMES, rows)
