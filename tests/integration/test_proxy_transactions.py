@@ -10,6 +10,7 @@ from typing import Any
 import pymysql
 import pytest
 from pymysql.connections import Connection
+from pymysql.constants import CLIENT
 
 from proxy.wire.capabilities import Status
 from tests.integration.conftest import LOCK_WAIT_TIMEOUT_S, Cluster
@@ -336,6 +337,22 @@ def test_kill_query_stops_a_statement_and_keeps_the_session(
     assert answer(one) in (0, 1317)  # SLEEP says 1, without an error, when it was cut short
     assert time.monotonic() - began < 5
     assert run(one, "SELECT 1") == ((1,),)
+
+
+def test_kill_query_meets_each_of_several_statements(
+    proxy_cluster: Cluster, database: str, two: Connection[Any]
+) -> None:
+    with proxy_cluster.connect(database, client_flag=CLIENT.MULTI_STATEMENTS) as several:
+        sleeper = run(several, "SELECT CONNECTION_ID()")[0][0]
+        several._execute_command(3, "SELECT 1; SELECT SLEEP(20) FROM account WHERE id = 1")  # type: ignore[attr-defined]
+        several._read_query_result()  # type: ignore[attr-defined]
+        deadline = time.monotonic() + 5
+        while not any(row[0] == sleeper and row[4] == "Query" for row in run(two, "SHOW PROCESSLIST")):
+            assert time.monotonic() < deadline
+        run(two, f"KILL QUERY {sleeper}")
+        began = time.monotonic()
+        assert answer(several) in (0, 1317)
+        assert time.monotonic() - began < 5
 
 
 def test_kill_ends_a_connection_and_its_transaction(one: Connection[Any], two: Connection[Any]) -> None:
