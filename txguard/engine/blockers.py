@@ -42,7 +42,7 @@ _BEGIN = "START TRANSACTION WITH CONSISTENT SNAPSHOT"
 NO_SUCH_THREAD = 1094
 FRESH_AFTER_S = 0.12
 FRESH_TRIES = 5
-"""Others may look all the time; then an older copy must do: fencing has a second (`Engine.prepare`)."""
+"""Others may look all the time; then an older copy must do: a fail-over gives fencing a second."""
 
 
 class Blockers:
