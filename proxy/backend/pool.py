@@ -87,7 +87,7 @@ class BackendPool:
         """Other pools to the same shard: one that finds it up has them try again at once."""
         self._refusals = Refusals(name)
         self.lending = Lending()
-        """For whoever has no time for `acquire_nowait` and `release`: this module is not compiled."""
+        """For whoever has no time for `acquire` and `release`: this module is not compiled."""
         self._all: set[BackendConnection] = set()
         self._open = 0
         self._opened_total = self._failed_total = 0
@@ -117,13 +117,9 @@ class BackendPool:
 
     # ---------------------------------------------------------------- acquire and release
 
-    def acquire_nowait(self, profile: SessionProfile) -> BackendConnection | None:
-        """An idle connection, or None: none is idle, or others wait in line."""
-        return self.lending.take(profile)
-
     async def acquire(self, timeout_s: float, profile: SessionProfile = DEFAULT_PROFILE) -> BackendConnection:
         """A connection that will run under `profile`. Raises ShardUnavailable; nothing was sent then."""
-        connection = self.acquire_nowait(profile)
+        connection = self.lending.take(profile)
         if connection is not None:
             return connection
         try:

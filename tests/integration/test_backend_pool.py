@@ -43,7 +43,7 @@ async def test_a_connection_inside_a_transaction_is_not_used_again(pool: Backend
 async def test_the_limit_and_the_line(pool: BackendPool) -> None:
     held = [await pool.acquire(5, PROFILE) for _ in range(3)]
     assert pool.statistics().open == 3
-    assert pool.acquire_nowait(PROFILE) is None
+    assert pool.lending.take(PROFILE) is None
     with pytest.raises(ShardUnavailable, match="all 3 connections"):
         await pool.acquire(0.1, PROFILE)
     served: list[int] = []
