@@ -43,6 +43,9 @@ _IN_TRANS = int(Status.IN_TRANS)
 MARK = "@txg_start_ts="
 """Set while a connection may write for a transaction; one that still is must not go back to the pool."""
 UNMARK = "@txg_start_ts=NULL"
+BROKEN_TRIGGERS = ("Trigger '_txg_", "Unknown trigger has an error in its body")
+"""How an error 1064 of MariaDB begins. A KILL QUERY while a table is opened leaves it with triggers that are not
+parsed, and whoever is given it then cannot write, until it is closed (FLUSH TABLES)."""
 
 
 class BackendConnection(AwaitedRequests):
@@ -64,6 +67,7 @@ class BackendConnection(AwaitedRequests):
         "address",
         "found_rows",
         "idle_rounds",
+        "met_broken_trigger",
         "profile",
         "server_version",
         "statements",
@@ -107,6 +111,8 @@ class BackendConnection(AwaitedRequests):
         self._trusted = True
         self._marked = False
         self._status = 0
+        self.met_broken_trigger = False
+        """MariaDB said of one of our triggers what it never should, see `BROKEN_TRIGGERS`."""
 
     # ---------------------------------------------------------------- what it is
 
@@ -124,13 +130,25 @@ class BackendConnection(AwaitedRequests):
         return None if self._exchange is None else self._asked_at
 
     @property
+    def half_answered(self) -> tuple[float, int] | None:
+        """When it was asked, and the bytes that have come, while several statements have been answered in part."""
+        exchange, buffer = self._exchange, self._buffer
+        if exchange is None or buffer is None or not exchange.leading.statements:
+            return None
+        return self._asked_at, len(buffer)
+
+    @property
     def in_transaction(self) -> bool:
         """As the last answer that was no error says."""
         return bool(self._status & _IN_TRANS)
 
+    def distrust(self) -> None:
+        """From now on it is not `reusable`."""
+        self._trusted = False
+
     @property
     def reusable(self) -> bool:
-        """Whether another session may have it: idle, outside a transaction, its settings known."""
+        """Whether another session may have it: idle, outside a transaction, its settings known, no KILL on its way."""
         in_transaction = self._status & _IN_TRANS
         return (
             not (
@@ -168,9 +186,9 @@ class BackendConnection(AwaitedRequests):
         exchange = ControlExchange(self._leading(statements, decoded=False))
         self._begin(exchange, lambda _, error: on_done(error), timeout_s)
 
-    def abort(self) -> None:
+    def abort(self, reason: str = "the connection was aborted") -> None:
         """Drop the socket at once; the shard rolls the local transaction back."""
-        self._lose("the connection was aborted")
+        self._lose(reason)
 
     def close(self) -> None:
         """Say good-bye; for an idle connection."""
@@ -257,6 +275,8 @@ class BackendConnection(AwaitedRequests):
         scanner = exchange.scanner
         if scanner.status:
             self._status = scanner.status
+        if scanner.error is not None and scanner.error.message.startswith(BROKEN_TRIGGERS):
+            self.met_broken_trigger = True
         self._exchange = self._on_done = self._buffer = None
         self._deadline.clear()
         if exchange.failure is not None:

@@ -320,6 +320,21 @@ class BackendPool:
             if connection.idle_rounds > rounds:
                 connection.close()
 
+    def half_answered(self, for_s: float) -> dict[BackendConnection, tuple[float, int]]:
+        """Those that were asked `for_s` ago or earlier, see `BackendConnection.half_answered`."""
+        before = asyncio.get_running_loop().time() - for_s
+        parts = {connection: connection.half_answered for connection in self._all}
+        return {
+            connection: part for connection, part in parts.items() if part is not None and part[0] <= before
+        }
+
+    def take_broken_trigger(self) -> bool:
+        """Whether a connection has met a broken trigger since this was last asked."""
+        met = [connection for connection in self._all if connection.met_broken_trigger]
+        for connection in met:
+            connection.met_broken_trigger = False
+        return bool(met)
+
     def suspend(self, reason: str) -> None:
         """Take the shard for one that is down: `on_connect` comes first, on a new connection."""
         self._circuit.failed(reason, asyncio.get_running_loop().time())

@@ -73,8 +73,14 @@ class SessionConnections:
             for connection in tuple(self.held):
                 connection.abort()
 
-    def running(self) -> list[tuple[ShardName, int]]:
-        """The shard and thread id of every connection that runs a statement now; none during a COMMIT."""
+    def about_to_be_killed(self) -> list[tuple[ShardName, int]]:
+        """The shard and thread id of every connection that runs a statement now; none during a COMMIT.
+
+        They serve nobody after this session: a KILL that comes late meets what the connection runs then.
+        """
         if self._protected:
             return []
-        return [(shard, connection.thread_id) for connection, shard in self.held.items() if connection.busy]
+        running = [(connection, shard) for connection, shard in self.held.items() if connection.busy]
+        for connection, _ in running:
+            connection.distrust()
+        return [(shard, connection.thread_id) for connection, shard in running]

@@ -5,6 +5,6 @@
   client's session, one at a time, and sends the answer.
 - *Connection phase* (`connection_phase`): greeting, TLS and login of a client, sans-IO.
 - *Client* and *Session* (`handler`): what a connection and a session ask of each other, and the rules between them.
-- *Proxy* (`main`): opens oracle, pools, engine and listener in order and closes them in the opposite one; `care` is
-  what it does in the background.
+- *Proxy* (`main`): opens oracle, pools, engine and listener in order and closes them in the opposite one; `care`
+  and `killed` are what it does in the background.
 """

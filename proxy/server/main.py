@@ -41,6 +41,7 @@ from proxy.server.admission import Admission
 from proxy.server.care import care_for_pools, load_defaults, watch_shards
 from proxy.server.connection_phase import Identity
 from proxy.server.handler import Client, Login
+from proxy.server.killed import mend_killed
 from proxy.server.listener import Listener, ListenerSettings, SharedPort, make_server_tls
 from proxy.server.oracles import open_oracle
 from proxy.session.deadlocks import DeadlockWatch
@@ -274,6 +275,7 @@ async def _run(listener: Listener, process: Process, ready: Ready | None) -> Non
             group.create_task(services.engine.run(), name="engine"),
             group.create_task(services.catalog_store.watch(CATALOG_REFRESH_S), name="catalog"),
             group.create_task(care_for_pools((services.pools, services.control)), name="pools"),
+            group.create_task(mend_killed(services), name="killed"),
             group.create_task(watch_shards(services.pools), name="shards"),
             group.create_task(DeadlockWatch(services, process.registry).run(), name="deadlocks"),
             group.create_task(services.engine.tso.until_deposed(), name="deposed"),

@@ -244,7 +244,7 @@ class Session(StatementEntry):
         talk, services = self._talk, self._process.services
         statement, since = talk.running, talk.since
         while talk.running is statement and talk.since == since:
-            running = talk.connections.running()
+            running = talk.connections.about_to_be_killed()
             await gather([kill_thread(services, shard, thread, "QUERY") for shard, thread in running])
             await asyncio.sleep(KILL_AGAIN_S)
 
@@ -253,7 +253,7 @@ class Session(StatementEntry):
 
     def _stop_running(self, *, query_only: bool) -> None:
         """From another connection: a thread that waits for a row lock does not notice that its socket ended."""
-        for shard, thread_id in self._talk.connections.running():
+        for shard, thread_id in self._talk.connections.about_to_be_killed():
             self._process.kill_on_shard(shard, thread_id, query_only=query_only)
 
     def _session_state(self) -> bytes:

@@ -10,7 +10,6 @@ from typing import Any
 import pymysql
 import pytest
 from pymysql.connections import Connection
-from pymysql.constants import CLIENT
 
 from proxy.wire.capabilities import Status
 from tests.integration.conftest import LOCK_WAIT_TIMEOUT_S, Cluster
@@ -322,48 +321,6 @@ def test_exact_sums_under_decimal(one: Connection[Any]) -> None:
         (Decimal("10.0000"), 10, ROWS - 1),
     )
     run(one, "COMMIT")
-
-
-def test_kill_query_stops_a_statement_and_keeps_the_session(
-    proxy_cluster: Cluster, database: str, one: Connection[Any], two: Connection[Any]
-) -> None:
-    sleeper = run(one, "SELECT CONNECTION_ID()")[0][0]
-    one._execute_command(3, "SELECT SLEEP(20) FROM account WHERE id = 1")  # type: ignore[attr-defined]
-    deadline = time.monotonic() + 5
-    while not any(row[0] == sleeper and row[4] == "Query" for row in run(two, "SHOW PROCESSLIST")):
-        assert time.monotonic() < deadline
-    run(two, f"KILL QUERY {sleeper}")
-    began = time.monotonic()
-    assert answer(one) in (0, 1317)  # SLEEP says 1, without an error, when it was cut short
-    assert time.monotonic() - began < 5
-    assert run(one, "SELECT 1") == ((1,),)
-
-
-def test_kill_query_meets_each_of_several_statements(
-    proxy_cluster: Cluster, database: str, two: Connection[Any]
-) -> None:
-    with proxy_cluster.connect(database, client_flag=CLIENT.MULTI_STATEMENTS) as several:
-        sleeper = run(several, "SELECT CONNECTION_ID()")[0][0]
-        several._execute_command(3, "SELECT 1; SELECT SLEEP(20) FROM account WHERE id = 1")  # type: ignore[attr-defined]
-        several._read_query_result()  # type: ignore[attr-defined]
-        deadline = time.monotonic() + 5
-        while not any(row[0] == sleeper and row[4] == "Query" for row in run(two, "SHOW PROCESSLIST")):
-            assert time.monotonic() < deadline
-        run(two, f"KILL QUERY {sleeper}")
-        began = time.monotonic()
-        assert answer(several) in (0, 1317)
-        assert time.monotonic() - began < 5
-
-
-def test_kill_ends_a_connection_and_its_transaction(one: Connection[Any], two: Connection[Any]) -> None:
-    victim = run(one, "SELECT CONNECTION_ID()")[0][0]
-    run(one, "BEGIN")
-    run(one, "UPDATE account SET balance = 0")
-    run(two, f"KILL {victim}")
-    with pytest.raises(pymysql.err.MySQLError):
-        run(one, "SELECT 1")
-    run(two, "UPDATE account SET balance = 3")
-    assert total(two) == 3 * ROWS
 
 
 def ids_by_shard(cluster: Cluster, database: str) -> list[list[int]]:

@@ -173,6 +173,29 @@ class KillConnections(Fault):
 
 
 @dataclass(slots=True)
+class KillQueries(Fault):
+    """KILL QUERY of a part of TxGuard's connections to a server, over and over: it meets them anywhere in a packet."""
+
+    server: str
+    share: float
+    seed: int
+    rounds: int
+
+    async def inject(self, cluster: Cluster) -> None:
+        rng = random.Random(self.seed)
+        with contextlib.suppress(*_UNREACHABLE):
+            async with _connected(cluster, self.server) as cursor:
+                for _ in range(self.rounds):
+                    for thread, user in await _sessions(cursor):
+                        if user == "root" and rng.random() < self.share:
+                            with contextlib.suppress(MySQLError):  # it has gone by itself
+                                await cursor.execute(f"KILL QUERY {thread}")
+
+    async def heal(self, cluster: Cluster) -> None:
+        return
+
+
+@dataclass(slots=True)
 class Crowd(Fault):
     """max_connections of a server is reached: those that are there stay, nobody else is let in."""
 

@@ -16,6 +16,7 @@ from tests.torture.faults.catalog import (
     FullDisk,
     Kill9,
     KillConnections,
+    KillQueries,
     KillWorker,
     Pause,
     Poison,
@@ -101,6 +102,9 @@ KINDS: Final[Mapping[str, Maker]] = {
     "network": _poison,
     "kill-connections": lambda rng, shape: KillConnections(
         _server(rng, shape), rng.choice((0.2, 1.0)), rng.randrange(1 << 30)
+    ),
+    "kill-queries": lambda rng, shape: KillQueries(
+        _server(rng, shape), rng.choice((0.2, 1.0)), rng.randrange(1 << 30), rng.randint(1, 30)
     ),
     "crowd": lambda rng, shape: Crowd(_server(rng, shape)),
     "proxy-crowd": lambda rng, shape: ProxyCrowd(_proxy(rng, shape)),
