@@ -31,6 +31,18 @@ class ParseError(ProxyError):
     sqlstate = "42000"
 
 
+class NestedTooDeeply(ProxyError):
+    """The statement's parentheses, operators or subqueries are nested more deeply than they can be read."""
+
+    errno = 1436
+    sqlstate = "HY000"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The statement is nested too deeply for TxGuard: write it in a flatter way, IN for many ORs"
+        )
+
+
 class NoSuchTable(ProxyError):
     """No table of this name is in TxGuard's catalog."""
 

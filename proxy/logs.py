@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -22,7 +22,7 @@ REDACTED = "***"
 
 def configure(config: LogConfig, stream: TextIO | None = None) -> None:
     """Send structlog's and the standard library's logs to `stream` (default: stderr)."""
-    stream = stream if stream is not None else sys.stderr
+    stream = cast(TextIO, _Lossy(stream if stream is not None else sys.stderr))
     level = logging.getLevelNamesMapping()[config.level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -47,6 +47,35 @@ def configure(config: LogConfig, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.INFO))  # libraries' debug output is of no use here
+
+
+class _Lossy:
+    """A stream whose failures cost lines, never the service: a full disk, a pipe that nobody reads any more."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lost = 0
+
+    def write(self, text: str) -> None:
+        try:
+            if self._lost:
+                self._stream.write(
+                    f'{{"event": "log_lines_lost", "level": "warning", "count": {self._lost}}}\n'
+                )
+                self._stream.flush()
+                self._lost = 0
+            self._stream.write(text)
+        except (OSError, ValueError):
+            self._lost += 1
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._lost += 1
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
 
 
 def redact_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -10,6 +10,7 @@ Owns `BackendPool`, the engine's `Shard`. The rules:
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -265,14 +266,18 @@ class BackendPool:
                 raise
         except (OSError, ConnectionLost, ShardError, ProxyError) as error:
             self._failed_total += 1
-            if not (isinstance(error, ShardError) and error.errno in OVERLOAD_ERRNOS):
+            out_of_files = isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+            if not out_of_files and not (isinstance(error, ShardError) and error.errno in OVERLOAD_ERRNOS):
                 self._circuit.failed(describe(error), loop.time())
                 raise ShardUnavailable(self._down_text()) from error
             if self._circuit.state is CircuitState.PROBING:
                 self._circuit.failed(describe(error), loop.time())
             self._full_until = loop.time() + FULL_PAUSE_S
             self._full_text = (
-                f"shard {self._name} ({self.address}) accepts no more connections: {error.message}"
+                f"no connection to shard {self._name} ({self.address}) can be opened: this proxy has too many files "
+                "and connections open, raise its limit (ulimit -n)"
+                if out_of_files
+                else f"shard {self._name} ({self.address}) accepts no more connections: {describe(error)}"
             )
             raise _ShardFull(self._full_text) from error
         self._full_text = None

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import structlog
 
-from proxy.errors import ConfigError, ProxyError
+from proxy.errors import ConfigError, NestedTooDeeply, ProxyError
 from tso.errors import (
     DependencyRolledBack,
     QuietExpired,
@@ -59,6 +59,8 @@ def client_error(error: BaseException) -> ClientError:
         return client_error(error.exceptions[0])
     if isinstance(error, ShardError):
         return ClientError(error.errno, error.sqlstate, error.message)
+    if isinstance(error, RecursionError):
+        error = NestedTooDeeply()
     if isinstance(error, TxGuardError | ProxyError):
         return ClientError(error.errno, error.sqlstate, str(error))
     if isinstance(error, TsoError):

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import secrets
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,6 +65,8 @@ log = structlog.get_logger(__name__)
 
 RETRY_S = 1.0
 CATALOG_REFRESH_S = 2.0
+RECURSION_LIMIT = 6_000
+"""Statements are parsed by recursion: Python's own 1,000 ends at 300 conditions with OR between them."""
 
 Pools = Mapping[ShardName, BackendPool]
 Ready = Callable[[Sequence[str]], None]
@@ -89,6 +93,9 @@ async def serve(config: Config, ready: Ready | None = None, team: Team | None = 
     ConfigError also for an unknown provider of the oracle. Deposed, in a group: another oracle has taken over from the
     embedded one, so that nothing can be served any more.
     """
+    sys.setrecursionlimit(RECURSION_LIMIT)
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
     defaults = ServerDefaults(variables=session_variables(config))
     async with _oracle(config) as tso, _pools(config) as (pools, control):
         profile = intern_profile(SessionProfile(variables=tuple(sorted(defaults.variables.items()))))

@@ -28,6 +28,8 @@ async def definitions(
     """Parameters and columns. Raises the shard's error when it cannot prepare the statement."""
     if not isinstance(planned.plan, QueryPlan | InsertPlan):
         return [_PARAMETER] * planned.parameters, []
+    plan = planned.plan
+    talk.access.check_tables((plan.table,) if isinstance(plan, InsertPlan) else plan.tables)
     if isinstance(planned.plan, QueryPlan) and planned.plan.as_of is not None:
         present = planned.plan.template.render(
             Bindings(planned.literals, ["1"] * planned.parameters, talk.values.literal)

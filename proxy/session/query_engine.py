@@ -103,6 +103,8 @@ class QueryEngine:
         talk = self._talk
         for table in plan.tables:
             talk.access.check_database(table.schema)
+        for schema in plan.references:
+            talk.access.check_database(schema)
         if plan.database is not None:
             talk.access.check_database(plan.database)
         self._require_writable(talk.transactions.unit)
@@ -117,8 +119,10 @@ class QueryEngine:
             talk.use(None)
 
     async def _show(self, plan: plans.ShowPlan, execution: Execution, answer: Answer) -> None:
-        if plan.table is not None:
-            self._talk.access.check_tables((plan.table,))
+        access = self._talk.access
+        access.check_tables(plan.tables)
+        if plan.schema is not None:
+            access.check_database(plan.schema)
         await self._talk.executor.show(plan, execution, answer)
         self._talk.note_result(answer)
 

@@ -7,12 +7,14 @@ A comment in the statement may say where a table's rows go: `/* txguard: shard_k
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 
 from proxy.errors import NoDatabaseSelected
 from proxy.sql.cursor import Cursor
 from proxy.sql.cutting import cut, template
 from proxy.sql.hint_pairs import hint_pairs
-from proxy.sql.lexer import Tokens
+from proxy.sql.lexer import Kind, Tokens
 from proxy.sql.plan import DdlKind, DdlPlan, TableName
 from proxy.sql.scope import INTERNAL_PREFIX, refuse_internal_schema
 from proxy.sql.template import Bindings
@@ -62,7 +64,18 @@ class DdlParser(Cursor):
                 self.refuse(f"CREATE TABLE … {token.upper}")
             if token.text.lower().startswith(INTERNAL_PREFIX):
                 self.refuse(f"the name {token.text}, one of TxGuard's own")
-        return self._plan(DdlKind.CREATE_TABLE, (table,), conditional)
+        plan = self._plan(DdlKind.CREATE_TABLE, (table,), conditional)
+        return replace(plan, references=tuple(self._referenced()))
+
+    def _referenced(self) -> Iterator[str]:
+        """The databases behind REFERENCES; where none is named it is the table's own."""
+        for place in range(self.here, len(self.tokens) - 1):
+            if self.tokens[place].kind is Kind.WORD and self.tokens[place].upper == "REFERENCES":
+                self.here = place + 1
+                schema, _ = self.qualified_name()
+                if schema is not None:
+                    refuse_internal_schema(schema)
+                    yield schema
 
     def _drop_table(self) -> DdlPlan:
         conditional = self.accept_sequence("IF", "EXISTS")

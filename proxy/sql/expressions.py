@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from proxy.errors import NestedTooDeeply
 from proxy.sql.cursor import RESERVED, Cursor
 from proxy.sql.lexer import Kind
 from proxy.sql.operands import Constant, Literal, Parameter
@@ -25,6 +26,8 @@ from proxy.sql.syntax import (
     Variable,
 )
 
+MOST_PARENTHESES = 1_000
+"""That open one behind the other."""
 UNITS = frozenset(
     """MICROSECOND SECOND MINUTE HOUR DAY WEEK MONTH QUARTER YEAR SECOND_MICROSECOND MINUTE_MICROSECOND
     MINUTE_SECOND HOUR_MICROSECOND HOUR_SECOND HOUR_MINUTE DAY_MICROSECOND DAY_SECOND DAY_MINUTE DAY_HOUR
@@ -64,6 +67,8 @@ class ExpressionParser(Cursor):
         ahead = 0
         while self.peek(ahead).upper == "(":
             ahead += 1
+            if ahead > MOST_PARENTHESES:  # Each of them looks behind all the others.
+                raise NestedTooDeeply
         return self.peek(ahead).upper in ("SELECT", "WITH", "TABLE") or (
             self.peek(ahead).upper == "VALUES" and self.peek(ahead + 1).upper == "ROW"
         )

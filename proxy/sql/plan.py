@@ -324,8 +324,10 @@ class ShowPlan:
     text: str
     route: Route
     filter: ShowFilter
-    table: Table | None = None
+    tables: tuple[Table, ...] = ()
+    """Those that are shown or explained."""
     schema: str | None = None
+    """The database that is shown."""
 
 
 Plan = (

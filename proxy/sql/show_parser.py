@@ -5,6 +5,8 @@ Source: MySQL 8.0 manual, "SHOW Statements", "DESCRIBE Statement", "EXPLAIN Stat
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from proxy.errors import NoDatabaseSelected
 from proxy.routing.tables import Table
 from proxy.sql.changes import ChangeParser
@@ -37,11 +39,15 @@ _OF_THE_SERVER = (
     ("PLUGINS",),
     ("PRIVILEGES",),
     ("STATUS",),
-    ("EVENTS",),
     ("PROCEDURE", "STATUS"),
     ("FUNCTION", "STATUS"),
 )
 """What every shard answers alike (doctor checks that they are set up alike)."""
+_IN_CONDITIONS = frozenset(
+    """AND OR XOR NOT IN LIKE RLIKE REGEXP BETWEEN IS LOWER UPPER LCASE UCASE CONCAT LEFT RIGHT SUBSTRING SUBSTR TRIM
+    LENGTH CHAR_LENGTH IF IFNULL COALESCE DATABASE SCHEMA""".split()
+)
+"""What may stand before a parenthesis in SHOW … WHERE."""
 _EXPLAINED = ("SELECT", "WITH", "INSERT", "REPLACE", "UPDATE", "DELETE", "(")
 
 
@@ -67,6 +73,8 @@ class ShowParser(ChangeParser):
             return self._create()
         scope = _SCOPES[self.advance().upper] if self.at(*_SCOPES) else VariableScope.DEFAULT
         if self.at("VARIABLES"):
+            self.advance()
+            self._filter()
             return ShowVariablesPlan(self.text, scope)
         full = self.at("FULL")
         self.accept("EXTENDED", "FULL")
@@ -74,21 +82,23 @@ class ShowParser(ChangeParser):
         if self.accept("PROCESSLIST"):
             self.expect_end()
             return ShowProcesslistPlan(full)
-        if self.at("DATABASES", "SCHEMAS"):
+        if self.accept("DATABASES", "SCHEMAS"):
+            self._filter()
             return ShowPlan(self.text, FirstShard(), ShowFilter.DATABASES)
         if self.accept("TABLES"):
-            self._database_clause()
-            return ShowPlan(self.text, AllShards(), ShowFilter.TABLES)
+            return self._of_database(AllShards(), ShowFilter.TABLES)
         if self.accept_sequence("TABLE", "STATUS"):
             return self._table_status()
         if self.accept("TRIGGERS"):
-            self._database_clause()
-            return ShowPlan(self.text, FirstShard(), ShowFilter.TRIGGERS)
+            return self._of_database(FirstShard(), ShowFilter.TRIGGERS)
         if self.accept("COLUMNS", "FIELDS"):
             return self._of_table(ShowFilter.COLUMNS)
         if self.accept("INDEX", "INDEXES", "KEYS"):
             return self._of_table(ShowFilter.INDEXES)
-        if any(self.at_sequence(*words) for words in _OF_THE_SERVER):
+        if self.accept("EVENTS"):
+            return self._of_database(FirstShard(), ShowFilter.NONE)
+        if any(self.accept_sequence(*words) for words in _OF_THE_SERVER):
+            self._filter()
             return ShowPlan(self.text, FirstShard(), ShowFilter.NONE)
         self.refuse(f"SHOW {self.token.text} {self.peek().text}".rstrip())
 
@@ -117,22 +127,46 @@ class ShowParser(ChangeParser):
     def _create(self) -> Plan:
         if self.accept("DATABASE", "SCHEMA"):
             self.accept_sequence("IF", "NOT", "EXISTS")
-            refuse_internal_schema(self.name())
+            schema = self.name()
+            refuse_internal_schema(schema)
             self.expect_end()
-            return ShowPlan(self.text, FirstShard(), ShowFilter.NONE)
+            return ShowPlan(self.text, FirstShard(), ShowFilter.NONE, schema=schema)
         if not self.accept("TABLE"):
             self.refuse(f"SHOW CREATE {self.token.text}")
         table = self._table()
         self.expect_end()
-        return ShowPlan(self.text, _home(table), ShowFilter.CREATE_TABLE, table)
+        return ShowPlan(self.text, _home(table), ShowFilter.CREATE_TABLE, (table,))
 
     def _table_status(self) -> Plan:
         database = self._database_clause()
+        if self.at("WHERE") and database.lower() != "information_schema":
+            self.refuse("SHOW TABLE STATUS … WHERE (LIKE is possible)")
+        self._filter()
         if database.lower() == "information_schema":
             return ShowPlan(self.text, FirstShard(), ShowFilter.NONE)
-        if self.at("WHERE"):
-            self.refuse("SHOW TABLE STATUS … WHERE (LIKE is possible)")
         return ShowPlan(self.text, AllShards(), ShowFilter.TABLE_STATUS, schema=database)
+
+    def _of_database(self, route: Route, what: ShowFilter) -> Plan:
+        database = self._database_clause()
+        self._filter()
+        return ShowPlan(self.text, route, what, schema=database)
+
+    def _filter(self) -> None:
+        """[LIKE pattern | WHERE condition], over what is shown and nothing else; the text is passed on as it is."""
+        if self.accept("LIKE"):
+            if self.token.kind is not Kind.STRING:
+                self.fail()
+            self.advance()
+        elif self.accept("WHERE"):
+            start = self.here
+            self.expression()
+            for token, behind in pairwise(self.tokens[start : self.here + 1]):
+                called = behind.text == "(" and token.kind in (Kind.WORD, Kind.NAME)
+                if called and not (token.kind is Kind.WORD and token.upper in _IN_CONDITIONS):
+                    self.refuse(f"{token.text}() in SHOW … WHERE")
+                if token.kind is Kind.WORD and token.upper in ("SELECT", "WITH", "TABLE", "VALUES"):
+                    self.refuse("a subquery in SHOW … WHERE")
+        self.expect_end()
 
     def _database_clause(self) -> str:
         """The database that is meant."""
@@ -150,10 +184,11 @@ class ShowParser(ChangeParser):
         schema, name = self.qualified_name()
         if self.accept("FROM", "IN"):
             schema = self.name()
+        self._filter()
         if (schema or self.database or "").lower() == "information_schema":
             return ShowPlan(self.text, FirstShard(), ShowFilter.NONE)
         table = ScopeBuilder(self.schemas, self.database).table(schema, name)
-        return ShowPlan(self.text, _home(table), what, table)
+        return ShowPlan(self.text, _home(table), what, (table,))
 
     def _table(self) -> Table:
         return ScopeBuilder(self.schemas, self.database).table(*self.qualified_name())
@@ -172,19 +207,19 @@ class ShowParser(ChangeParser):
             self.advance()
         return self.statement_query() if self.at(*_EXPLAINED) else None
 
-    def plan_of(self, route: Route) -> ShowPlan:
-        return ShowPlan(self.text, route, ShowFilter.EXPLAIN)
+    def plan_of(self, route: Route, tables: tuple[Table, ...]) -> ShowPlan:
+        return ShowPlan(self.text, route, ShowFilter.EXPLAIN, tables)
 
     def describe(self) -> Plan:
         """Behind the first words, which `explained` has read."""
         schema, name = self.qualified_name()
-        if (schema or self.database or "").lower() == "information_schema":
-            return ShowPlan(self.text, FirstShard(), ShowFilter.NONE)
-        table = ScopeBuilder(self.schemas, self.database).table(schema, name)
         if self.at_name() or self.token.kind is Kind.STRING:
             self.advance()
         self.expect_end()
-        return ShowPlan(self.text, _home(table), ShowFilter.COLUMNS, table)
+        if (schema or self.database or "").lower() == "information_schema":
+            return ShowPlan(self.text, FirstShard(), ShowFilter.NONE)
+        table = ScopeBuilder(self.schemas, self.database).table(schema, name)
+        return ShowPlan(self.text, _home(table), ShowFilter.COLUMNS, (table,))
 
 
 def _home(table: Table) -> Route:

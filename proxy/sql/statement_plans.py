@@ -218,3 +218,5 @@ class DdlPlan:
     database: str | None
     conditional: bool
     hints: tuple[tuple[str, str], ...] = ()
+    references: tuple[str, ...] = ()
+    """Databases that foreign keys name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -311,3 +312,24 @@ async def test_room_that_others_leave_at_a_full_shard_is_found(full: BackendPool
         theirs.close()
     assert waiting.result() is not ours
     full.close()
+
+
+async def test_too_many_open_files_say_nothing_about_the_shard(
+    pool: BackendPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = await pool.acquire(5, PROFILE)
+
+    async def no_descriptor(*_: object, **__: object) -> BackendConnection:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("proxy.backend.pool.connect", no_descriptor)
+        with pytest.raises(ShardUnavailable, match="ulimit -n"):
+            await pool.acquire(0.3, PROFILE)
+        assert pool.statistics().state is CircuitState.UP
+        async with asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(pool.acquire(5, PROFILE))
+            await asyncio.sleep(0.1)
+            pool.release(held)
+        assert waiting.result() is held, "what is open goes from hand to hand"
+    pool.release(held)

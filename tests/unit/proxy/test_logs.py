@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -67,6 +68,28 @@ def test_library_logs_and_tracebacks_take_the_same_form() -> None:
     (line,) = lines(stream)
     assert (line["event"], line["level"], line["logger"]) == ("never retrieved", "error", "asyncio")
     assert "ValueError: deep down" in line["exception"]
+
+
+class FullDisk(io.StringIO):
+    full = False
+
+    def write(self, text: str) -> int:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+def test_a_full_disk_costs_lines_and_nothing_else() -> None:
+    stream = FullDisk()
+    configure(LogConfig(level="info", format="json"), stream)
+    log = structlog.get_logger("proxy.test")
+    stream.full = True
+    log.warning("shard_down", shard="s1")
+    logging.getLogger("library").warning("lost, too")
+    stream.full = False
+    log.info("shard_up", shard="s1")
+    told, line = lines(stream)
+    assert (told["event"], told["count"] >= 2, line["event"]) == ("log_lines_lost", True, "shard_up")
 
 
 def test_console_is_for_people() -> None:
