@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 from proxy.backend.connection import BackendConnection
 from proxy.backend.reply import RelayReply
@@ -35,11 +36,13 @@ from proxy.executor.unit import Unit
 from proxy.executor.warnings import Condition, fetch_found_rows, fetch_warnings
 from proxy.executor.writes import Write
 from proxy.routing.tables import Table, TableKind
+from proxy.sql.operands import quote_name
 from proxy.sql.plan import Access, InsertPlan, QueryPlan, ShowFilter, ShowPlan, reads_one_row
 from tso.types import ShardName
 from txguard.engine import failpoints
+from txguard.engine.concurrent import gather
 from txguard.engine.point_write import FirstTry
-from txguard.engine.shard import ShardError
+from txguard.engine.shard import ShardError, borrow
 from txguard.errors import Conflict
 
 MakeUnit = Callable[[], Unit]
@@ -89,11 +92,33 @@ class Executor:
         async with self._ended(unit, implicit) as own:
             write = Write(plan, execution, own, where, self._services.max_merge_bytes)
             replies = await write.run(first)
+            if plan.inserts:
+                await self._note_copied_ids(plan.written[0], where)
             await self._require_unchanged(own, plan.tables)
             await self._collect_conditions(own, where, replies)
             await write.answer(replies, answer)
             if plan.counts_all:
                 answer.rows_sent = None
+
+    async def _note_copied_ids(self, table: Table, where: Shards) -> None:
+        """An INSERT … SELECT has brought its ids: none up to them is to be generated.
+
+        Asked beside the transaction, which must get no view by it; what others have not committed counts, too.
+        """
+        column = next((column.name for column in table.columns if column.auto_increment), None)
+        if column is None or table.kind is TableKind.SINGLE:
+            return
+        largest = f"SELECT MAX({quote_name(column)}) FROM {quote_name(table.schema)}.{quote_name(table.name)}"
+        statements = ["SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED", largest]
+        found = await gather([self._control(shard, statements) for shard in where])
+        await self._services.sequences.note_explicit(table, max(int(rows[0][0] or 0) for rows in found))
+
+    async def _control(self, shard: ShardName, statements: Sequence[str]) -> Sequence[Sequence[Any]]:
+        """The last one's rows, on a connection of the engine's own."""
+        engine = self._services.engine
+        async with borrow(engine.shards[shard], engine.settings.acquire_timeout_s) as connection:
+            answers = await connection.run(statements, self._control_timeout_s)
+        return answers[-1].rows
 
     async def insert(
         self, plan: InsertPlan, execution: Execution, unit: Unit | None, implicit: MakeUnit, answer: Answer

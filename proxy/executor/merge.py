@@ -50,7 +50,7 @@ def _groups(
     combiner = Combiner(spec.aggregates, columns)
     calculator = Calculator(spec.computed, columns, scalars)
     result: list[Row] = []
-    for rows in grouped if grouped or spec.group_by else ([],):
+    for rows in grouped if grouped or spec.group_by or not spec.of_nothing else ([],):
         row = combiner.combine(rows) if rows else combiner.of_nothing()
         calculator.fill(row)
         if holds(spec.having, row, columns, scalars):

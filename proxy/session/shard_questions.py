@@ -65,7 +65,9 @@ def literal_of(value: UserValue) -> str:
         return value if _NUMBER.fullmatch(value) else quote_text(value)
     if isinstance(value, Decimal):
         return f"{value:f}"
-    return repr(value)
+    text = repr(value)
+    # A number without an exponent would be taken for a DECIMAL.
+    return f"{text}e0" if isinstance(value, float) and "e" not in text else text
 
 
 _NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")

@@ -13,7 +13,7 @@ from proxy.sql.cutting import Holes, source_text
 from proxy.sql.functions import SESSION_FUNCTIONS
 from proxy.sql.information_schema import filtered
 from proxy.sql.lexer import Kind, Tokens
-from proxy.sql.operands import quote_name
+from proxy.sql.operands import Parameter, quote_name
 from proxy.sql.patch import keeps_type
 from proxy.sql.scope import Block, Schemas, Source
 from proxy.sql.syntax import (
@@ -45,6 +45,7 @@ def find_session_values(blocks: Iterable[Block], tokens: Tokens, holes: Holes) -
     """Make holes of everything that the session knows and a shard does not."""
     found: list[SessionValue] = []
     for block in blocks:
+        _refuse_positions(block, tokens)
         for root in block.roots:
             for node in walk(root):
                 value = session_value(node, tokens)
@@ -52,6 +53,19 @@ def find_session_values(blocks: Iterable[Block], tokens: Tokens, holes: Holes) -
                     holes.replace(node.start, node.end, value)
                     found.append(value)
     return tuple(dict.fromkeys(found))
+
+
+def _refuse_positions(block: Block, tokens: Tokens) -> None:
+    """A value that stands for a whole item would be taken for a column's position where it is a number."""
+    node = block.node
+    items = [*node.order_by, *(node.group_by if isinstance(node, Select) else ())]
+    for item in items:
+        expression = item.expression
+        if isinstance(expression, Value) and isinstance(expression.operand, Parameter):
+            raise NotSupported("a parameter as a whole item of ORDER BY or GROUP BY")
+        if session_value(expression, tokens) is not None:
+            text = source_text(tokens, expression.start, expression.end)
+            raise NotSupported(f"{text} as a whole item of ORDER BY or GROUP BY")
 
 
 def session_value(node: Expression, tokens: Tokens) -> SessionValue | None:

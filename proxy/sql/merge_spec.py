@@ -120,6 +120,8 @@ class Merge:
 
     hidden: int = 0
     group_by: tuple[Key, ...] | None = None
+    of_nothing: bool = True
+    """Whether one group that has no rows is a row, as without a GROUP BY."""
     aggregates: tuple[Aggregate, ...] = ()
     computed: tuple[Computed, ...] = ()
     having: tuple[Condition, ...] = ()

@@ -62,6 +62,8 @@ class GroupBuilder:
         self.compiler.check()
         merge = Merge(
             group_by=group_by,
+            # Without a GROUP BY a shard has no row only where HAVING wants none.
+            of_nothing=not self.select.group_by and not pushed,
             aggregates=tuple(self.compiler.aggregates),
             computed=tuple(self.compiler.computed),
             having=tuple(having),

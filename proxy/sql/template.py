@@ -153,7 +153,7 @@ def _fill(part: Part, bindings: Bindings, patched: PatchedSource | None) -> str:
                 raise ValueError(f"no session to ask for {part.kind.value}{part.name}")
             return bindings.session(part)
         case LimitSum(offset, count):
-            return str(limit_value(offset, bindings) + limit_value(count, bindings))
+            return str(min(limit_value(offset, bindings) + limit_value(count, bindings), 2**64 - 1))
         case AwayRows():
             return bindings.away[part]
         case Nowait(waiting, at_once):
