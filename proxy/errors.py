@@ -43,6 +43,13 @@ class NestedTooDeeply(ProxyError):
         )
 
 
+class NumberOutOfRange(ProxyError):
+    """An expression over aggregates has a result that its type cannot hold."""
+
+    errno = 1690
+    sqlstate = "22003"
+
+
 class NoSuchTable(ProxyError):
     """No table of this name is in TxGuard's catalog."""
 

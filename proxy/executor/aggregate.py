@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from proxy.errors import NotSupported
+from proxy.errors import NotSupported, NumberOutOfRange
 from proxy.executor.aggregate_numbers import (
     Number,
     add,
@@ -21,7 +21,9 @@ from proxy.executor.aggregate_numbers import (
 from proxy.executor.collate import Comparable, KeyReader, Row, parse_number
 from proxy.sql.merge_spec import Aggregate, Combine, Comparison, Computed, Condition, Formula, Operator
 from proxy.sql.operands import Operand, Scalar
+from proxy.wire.capabilities import ColumnFlag
 from proxy.wire.columns import ColumnDefinition
+from proxy.wire.field_types import FieldType
 
 Scalars = Callable[[Operand], Scalar]
 MutableRow = list[bytes | None]
@@ -121,6 +123,10 @@ def read_number(row: Row, index: int, column: ColumnDefinition) -> Number | None
     parse = parse_number(column)
     if parse is None:
         raise NotSupported("computing with an aggregate that is not a number, over several shards")
+    if column.type == FieldType.FLOAT:
+        raise NotSupported(
+            "comparing or computing with a FLOAT, of which six digits show, over several shards"
+        )
     value: Number = parse(text)
     return value
 
@@ -144,6 +150,7 @@ class Calculator:
             if parse_number(column) is None:
                 raise NotSupported("an expression over aggregates that is not a number, over several shards")
             value = self._value(computed.formula, row, column.decimals)
+            _require_range(value, column)
             row[computed.column] = None if value is None else number_text(value, column)
 
     def _value(self, formula: Formula, row: Row, scale: int) -> Number | None:
@@ -165,6 +172,16 @@ class Calculator:
         if formula.operator is Operator.DIVIDE:
             return divide(numbers[0], numbers[1], scale)
         return _ARITHMETIC[formula.operator](numbers[0], numbers[1])
+
+
+def _require_range(value: Number | None, column: ColumnDefinition) -> None:
+    if column.type != FieldType.LONGLONG or not isinstance(value, int):
+        return
+    unsigned = bool(column.flags & ColumnFlag.UNSIGNED)
+    least, most = (0, 2**64 - 1) if unsigned else (-(2**63), 2**63 - 1)
+    if not least <= value <= most:
+        kind, name = "BIGINT UNSIGNED" if unsigned else "BIGINT", column.name.decode("utf-8", "replace")
+        raise NumberOutOfRange(f"{kind} value is out of range in '{name}'")
 
 
 _ARITHMETIC: dict[Operator, Callable[[Number, Number], Number]] = {

@@ -93,3 +93,18 @@ def test_no_group_is_made_up(client: Connection[Any]) -> None:
 def test_all_rows_from_an_offset_on(client: Connection[Any]) -> None:
     found = run(client, f"SELECT id FROM n ORDER BY id LIMIT 2, {2**64 - 1}")
     assert found == tuple((n,) for n in range(2, ROWS))
+
+
+def test_a_result_that_its_type_cannot_hold(client: Connection[Any]) -> None:
+    run(client, "CREATE TABLE u (id INT PRIMARY KEY, ub BIGINT UNSIGNED)")
+    run(client, "INSERT INTO u VALUES " + ", ".join(f"({n}, {n + 1})" for n in range(9)))
+    assert errno(client, "SELECT MIN(ub) - MAX(ub) FROM u") == 1690
+    assert errno(client, "SELECT -9223372036854775807 - COUNT(*) FROM u") == 1690
+    assert run(client, "SELECT MAX(ub) - MIN(ub) FROM u") == ((8,),)
+
+
+def test_a_float_is_not_compared_by_its_printed_digits(client: Connection[Any]) -> None:
+    run(client, "CREATE TABLE f (id INT PRIMARY KEY, f FLOAT)")
+    run(client, "INSERT INTO f VALUES " + ", ".join(f"({n}, 0.1 * {n})" for n in range(40)))
+    assert errno(client, "SELECT MAX(f) FROM f HAVING MAX(f) > 3.9") == 1235
+    assert run(client, "SELECT MAX(f) FROM f WHERE id < 2") == ((0.1,),)
