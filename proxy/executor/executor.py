@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 from proxy.backend.connection import BackendConnection
 from proxy.backend.reply import RelayReply
@@ -105,20 +104,32 @@ class Executor:
 
         Asked beside the transaction, which must get no view by it; what others have not committed counts, too.
         """
-        column = next((column.name for column in table.columns if column.auto_increment), None)
-        if column is None or table.kind is TableKind.SINGLE:
+        if table.kind is TableKind.SINGLE or not any(column.auto_increment for column in table.columns):
             return
-        largest = f"SELECT MAX({quote_name(column)}) FROM {quote_name(table.schema)}.{quote_name(table.name)}"
-        statements = ["SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED", largest]
-        found = await gather([self._control(shard, statements) for shard in where])
-        await self._services.sequences.note_explicit(table, max(int(rows[0][0] or 0) for rows in found))
+        found = await gather([self._ask_ids(shard, table, "MAX({0})") for shard in where])
+        await self._services.sequences.note_explicit(table, max(largest or 0 for largest in found))
 
-    async def _control(self, shard: ShardName, statements: Sequence[str]) -> Sequence[Sequence[Any]]:
-        """The last one's rows, on a connection of the engine's own."""
+    async def _first_there(self, table: Table, ids: tuple[int, int], where: Shards) -> int | None:
+        """The least of the ids from the first to the last that a row has."""
+        condition = f"{{0}} BETWEEN {ids[0]} AND {ids[1]}"
+        found = await gather([self._ask_ids(shard, table, "MIN({0})", condition) for shard in where])
+        return min((value for value in found if value is not None), default=None)
+
+    async def _ask_ids(
+        self, shard: ShardName, table: Table, question: str, condition: str = "TRUE"
+    ) -> int | None:
+        """Of the AUTO_INCREMENT column ({0}), beside all transactions, on a connection of the engine's own."""
         engine = self._services.engine
+        column = quote_name(next(column.name for column in table.columns if column.auto_increment))
+        asked, only = question.format(column), condition.format(column)
+        query = f"SELECT {asked} FROM {quote_name(table.schema)}.{quote_name(table.name)} WHERE {only}"
         async with borrow(engine.shards[shard], engine.settings.acquire_timeout_s) as connection:
-            answers = await connection.run(statements, self._control_timeout_s)
-        return answers[-1].rows
+            answers = await connection.run(
+                ["SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED", query],
+                self._control_timeout_s,
+            )
+        value = answers[-1].rows[0][0]
+        return None if value is None else int(value)
 
     async def insert(
         self, plan: InsertPlan, execution: Execution, unit: Unit | None, implicit: MakeUnit, answer: Answer
@@ -129,6 +140,10 @@ class Executor:
         await insert.prepare()
         async with self._ended(unit, implicit) as own:
             replies = await insert.run(own)
+            if insert.uncertain_ids is not None:
+                insert.first_inserted = await self._first_there(
+                    plan.table, insert.uncertain_ids, insert.shards
+                )
             await self._require_unchanged(own, (plan.table,))
             await self._collect_conditions(own, insert.shards, replies)
             await insert.answer(replies, answer)

@@ -41,6 +41,20 @@ class Insert:
     """The value that each row gets, None: the row brings its own, or there is no such column."""
     _rows_of: dict[ShardName, list[int]] = field(default_factory=dict)
 
+    first_inserted: int | None = None
+    """The least id that was generated and is there: of those that had a duplicate none is. To be asked, see below."""
+    updated_only: bool = False
+    """The id in the answer is that of a row that was there before, which LAST_INSERT_ID() does not give."""
+
+    @property
+    def uncertain_ids(self) -> tuple[int, int] | None:
+        """The first and the last generated one, where it must be asked which of them are there."""
+        plan = self.plan
+        if len(plan.rows) == 1 or not (plan.ignore or plan.on_duplicate):
+            return None
+        generated = [value for value in self._generated if value is not None]
+        return (generated[0], generated[-1]) if generated else None
+
     @property
     def shards(self) -> Shards:
         return tuple(self._rows_of)
@@ -95,7 +109,7 @@ class Insert:
             first = self.sequences.allocate_nowait(plan.table, len(wanting))
             if first is None:
                 first = await self.sequences.allocate(plan.table, len(wanting))
-            self.first_generated = first
+            self.first_generated = self.first_inserted = first
             for offset, index in enumerate(wanting):
                 self._generated[index] = first + offset
 
@@ -159,7 +173,8 @@ class Insert:
         if affected == 0:
             return 0
         updated = self.plan.on_duplicate and len(self.plan.rows) == 1 and affected != 1
-        return None if updated else self.first_generated
+        self.updated_only = updated or self.first_inserted is None
+        return None if updated else self.first_inserted
 
 
 def _whole_number(value: object) -> int:

@@ -96,6 +96,7 @@ class QueryEngine:
         insert = await talk.executor.insert(plan, execution, unit, talk.implicit, answer)
         talk.note_result(answer, touches_tables=True)
         generated = insert.first_generated is not None or not any(row.auto for row in plan.rows)
+        generated &= not insert.updated_only
         if generated and answer.figures is not None and answer.figures.last_insert_id:
             talk.state.diagnostics.last_insert_id = answer.figures.last_insert_id
 

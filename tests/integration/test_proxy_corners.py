@@ -57,6 +57,32 @@ def test_ids_that_were_copied_are_not_given_again(client: Connection[Any], table
     assert run(client, "SELECT MIN(id) FROM b WHERE e < 0")[0][0] > largest
 
 
+@pytest.mark.parametrize("kind", ["sharded", "reference"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "INSERT IGNORE INTO r (k, email) VALUES {}",
+        "INSERT INTO r (k, email) VALUES {} ON DUPLICATE KEY UPDATE n = n + 1",
+    ],
+)
+def test_the_last_insert_id_is_that_of_a_row(client: Connection[Any], kind: str, how: str) -> None:
+    comment = "COMMENT='txguard: reference'" if kind == "reference" else ""
+    run(
+        client,
+        "CREATE TABLE r (k INT, id BIGINT AUTO_INCREMENT, email VARCHAR(20), n INT DEFAULT 0, "
+        f"PRIMARY KEY (k, id), KEY (id), UNIQUE (k, email)) {comment}",
+    )
+    run(client, "INSERT INTO r (k, email) VALUES (1, 'a')")
+    run(client, how.format("(1, 'a'), (2, 'b'), (3, 'c')"))
+    assert run(client, "SELECT email FROM r WHERE id = LAST_INSERT_ID()") == (("b",),)
+    last = run(client, "SELECT LAST_INSERT_ID()")
+    run(client, how.format("(1, 'a'), (2, 'b')"))
+    assert run(client, "SELECT LAST_INSERT_ID()") == last, "no row was inserted"
+    run(client, how.format("(1, 'a')"))
+    assert run(client, "SELECT LAST_INSERT_ID()") == last
+    assert run(client, "SELECT COUNT(*) FROM r") == ((3,),)
+
+
 def test_a_variable_is_no_position(client: Connection[Any]) -> None:
     run(client, "SET @p = 2")
     assert errno(client, "SELECT id, i FROM n ORDER BY @p, id LIMIT 3") == 1235
