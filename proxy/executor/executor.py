@@ -92,7 +92,8 @@ class Executor:
             write = Write(plan, execution, own, where, self._services.max_merge_bytes)
             replies = await write.run(first)
             if plan.inserts:
-                await self._note_copied_ids(plan.written[0], where)
+                async with _undone_on_error(own):
+                    await self._note_copied_ids(plan.written[0], where)
             await self._require_unchanged(own, plan.tables)
             await self._collect_conditions(own, where, replies)
             await write.answer(replies, answer)
@@ -141,9 +142,10 @@ class Executor:
         async with self._ended(unit, implicit) as own:
             replies = await insert.run(own)
             if insert.uncertain_ids is not None:
-                insert.first_inserted = await self._first_there(
-                    plan.table, insert.uncertain_ids, insert.shards
-                )
+                async with _undone_on_error(own):
+                    insert.first_inserted = await self._first_there(
+                        plan.table, insert.uncertain_ids, insert.shards
+                    )
             await self._require_unchanged(own, (plan.table,))
             await self._collect_conditions(own, insert.shards, replies)
             await insert.answer(replies, answer)
@@ -272,6 +274,20 @@ class Executor:
             if reply.complete and reply.warnings and branch is not None:
                 assert isinstance(branch.connection, BackendConnection)
                 self.conditions += await fetch_warnings(branch.connection, self._control_timeout_s)
+
+
+@asynccontextmanager
+async def _undone_on_error(unit: Unit) -> AsyncIterator[None]:
+    """For what is asked after a write: where that fails nothing of the transaction stands, and its client knows."""
+    try:
+        yield
+    except BaseException as error:
+        await unit.transaction.rollback()
+        if isinstance(error, Exception):
+            raise Conflict(
+                f"what was written could not be looked at ({error}); run the transaction again"
+            ) from error
+        raise
 
 
 def _lost_deadlock(unit: Unit, error: BaseException) -> bool:
